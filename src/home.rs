@@ -1,0 +1,102 @@
+//! The state home (`~/.teleclaude`): which files are ours, and where. Shared with the host:
+//! nothing that is not named here is ever touched.
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use crate::sys::env::Environment;
+use crate::sys::store::JsonFile;
+
+/// The folder that holds our state files.
+#[derive(Clone, Debug)]
+pub struct Home {
+    root: PathBuf,
+}
+
+impl Home {
+    /// `$TELECLAUDE_HOME`, else `$HOME/.teleclaude`; created 0700 when it is not there.
+    pub fn open(env: &Environment) -> anyhow::Result<Self> {
+        let root = match (env.get("TELECLAUDE_HOME"), env.get("HOME")) {
+            (Some(dir), _) => PathBuf::from(dir),
+            (None, Some(home)) => Path::new(&home).join(".teleclaude"),
+            (None, None) => anyhow::bail!("neither TELECLAUDE_HOME nor HOME is set: set one of them"),
+        };
+        let root = std::path::absolute(&root)
+            .with_context(|| format!("cannot make {} an absolute path", root.display()))?;
+        if !root.is_dir() {
+            make_private_dir(&root)?;
+        }
+        Ok(Self { root })
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The signal: an update is available.
+    pub fn signal(&self) -> JsonFile {
+        JsonFile::strict(self.root.join("update_available.json"))
+    }
+
+    /// The watcher's cache; can be rebuilt, not synced.
+    pub fn watch_cache(&self) -> JsonFile {
+        JsonFile::rebuildable(self.root.join("version_watch.json")).without_sync()
+    }
+
+    /// Where the deployment stands; can be rebuilt.
+    pub fn status(&self) -> JsonFile {
+        JsonFile::rebuildable(self.root.join("deploy_status.json"))
+    }
+
+    /// The transaction in progress.
+    pub fn journal(&self) -> JsonFile {
+        JsonFile::strict(self.root.join("apply_journal.json"))
+    }
+
+    /// One line for each attempt.
+    pub fn history(&self) -> PathBuf {
+        self.root.join("deploy_history.jsonl")
+    }
+
+    /// Attempts and next retry of failed targets.
+    pub fn failed_versions(&self) -> JsonFile {
+        JsonFile::strict(self.root.join("failed_versions.json"))
+    }
+
+    /// A person's hold.
+    pub fn hold(&self) -> JsonFile {
+        JsonFile::strict(self.root.join("hold.json"))
+    }
+
+    /// What has been migrated.
+    pub fn migration_state(&self) -> JsonFile {
+        JsonFile::strict(self.root.join("migration_state.json"))
+    }
+
+    /// Held by `apply-update` for a whole run.
+    pub fn apply_lock(&self) -> PathBuf {
+        self.root.join("apply-update.lock")
+    }
+
+    /// Output of steps.
+    pub fn logs(&self) -> PathBuf {
+        self.root.join("logs").join("deployment")
+    }
+
+    /// Copies made before migrations, while a transaction is in progress.
+    pub fn snapshot(&self) -> PathBuf {
+        self.root.join("apply_journal.snapshot")
+    }
+}
+
+/// Creates a folder, and its parents, that only this user can look into.
+pub fn make_private_dir(dir: &Path) -> anyhow::Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .with_context(|| format!("cannot create the folder {}", dir.display()))
+}

@@ -1,0 +1,126 @@
+//! The one door to git: an explicit directory, no standard input, C locale, no prompts, no hooks,
+//! no background work, a deadline. Returns bytes and exit codes; what they mean is decided
+//! elsewhere.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+use super::process::{Announce, End, Finished, Invocation, Redactor};
+
+/// Reading git commands answer from local files; this is far more than they need.
+const LOCAL_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Settings that keep the checkout's own configuration from stopping or outliving a command.
+const QUIET_CONFIG: &[&str] = &[
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "advice.detachedHead=false",
+    "credential.interactive=false",
+    "core.quotePath=false",
+];
+
+/// git in one directory.
+#[derive(Clone, Debug)]
+pub struct Git {
+    dir: PathBuf,
+    ssh_command: Option<String>,
+    redactor: Redactor,
+}
+
+impl Git {
+    /// git in `dir`.
+    pub fn at(dir: &Path) -> Self {
+        Self { dir: dir.to_owned(), ssh_command: None, redactor: Redactor::default() }
+    }
+
+    /// Uses `command` as `GIT_SSH_COMMAND` (none: what the user's environment says).
+    #[must_use]
+    pub fn with_ssh_command(mut self, command: Option<String>) -> Self {
+        self.ssh_command = command;
+        self
+    }
+
+    /// Masks secrets in messages.
+    #[must_use]
+    pub fn with_redactor(mut self, redactor: &Redactor) -> Self {
+        self.redactor = redactor.clone();
+        self
+    }
+
+    /// Where it works.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// A git command, ready to run with a deadline of a minute.
+    pub fn command<S: AsRef<std::ffi::OsStr>>(&self, arguments: &[S]) -> Invocation {
+        let mut argv: Vec<std::ffi::OsString> = vec!["git".into()];
+        for setting in QUIET_CONFIG {
+            argv.push("-c".into());
+            argv.push((*setting).into());
+        }
+        argv.extend(arguments.iter().map(|a| a.as_ref().to_owned()));
+        let mut command = Invocation::new(&argv, &self.dir)
+            .deadline(LOCAL_DEADLINE)
+            .env("LC_ALL", "C")
+            .env("GIT_OPTIONAL_LOCKS", "0")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_PAGER", "cat");
+        if let Some(ssh) = &self.ssh_command {
+            command = command.env("GIT_SSH_COMMAND", ssh);
+        }
+        command
+    }
+
+    /// Runs a command whatever its exit code.
+    pub fn run<S: AsRef<std::ffi::OsStr>>(&self, arguments: &[S]) -> anyhow::Result<Finished> {
+        self.command(arguments).capture_announced(None, &self.redactor)
+    }
+
+    /// Runs a command with its own deadline, on record before it begins where `announce` is given.
+    pub fn run_for<S: AsRef<std::ffi::OsStr>>(
+        &self,
+        arguments: &[S],
+        deadline: Duration,
+        announce: Option<Announce<'_>>,
+    ) -> anyhow::Result<Finished> {
+        self.command(arguments).deadline(deadline).capture_announced(announce, &self.redactor)
+    }
+
+    /// Standard output of a command that must succeed.
+    pub fn output<S: AsRef<std::ffi::OsStr>>(&self, arguments: &[S]) -> anyhow::Result<Vec<u8>> {
+        let finished = self.run(arguments)?;
+        if finished.end.success() {
+            return Ok(finished.stdout);
+        }
+        bail!(describe(arguments, &finished))
+    }
+
+    /// The same as trimmed text.
+    pub fn text<S: AsRef<std::ffi::OsStr>>(&self, arguments: &[S]) -> anyhow::Result<String> {
+        let bytes = self.output(arguments)?;
+        let text = String::from_utf8(bytes).context("git printed something that is not UTF-8")?;
+        Ok(text.trim_end().to_owned())
+    }
+
+    /// A question that git answers with exit code 0 or 1.
+    pub fn test<S: AsRef<std::ffi::OsStr>>(&self, arguments: &[S]) -> anyhow::Result<bool> {
+        let finished = self.run(arguments)?;
+        match finished.end {
+            End::Exit(0) => Ok(true),
+            End::Exit(1) => Ok(false),
+            _ => bail!(describe(arguments, &finished)),
+        }
+    }
+}
+
+/// What went wrong, with the command, how it ended, and the last it said.
+pub fn describe<S: AsRef<std::ffi::OsStr>>(arguments: &[S], finished: &Finished) -> String {
+    let words: Vec<_> = arguments.iter().map(|a| a.as_ref().to_string_lossy()).collect();
+    let said = finished.tail.lines().last().unwrap_or("it said nothing");
+    format!("git {} ended with {}: {said}", words.join(" "), finished.end)
+}

@@ -1,0 +1,11 @@
+//! The only doors to the operating system: environment, clock, locks, stored files, processes,
+//! git and HTTP. Each module is the one place that makes its kind of call; none of them decides
+//! anything about updates.
+
+pub mod clock;
+pub mod env;
+pub mod git;
+pub mod http;
+pub mod lock;
+pub mod process;
+pub mod store;

@@ -1,0 +1,63 @@
+//! The identity of a process beyond its number: numbers are reused, start times are not.
+
+use serde::{Deserialize, Serialize};
+
+/// A process or process group as it stands in the journal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessMark {
+    /// Process id; for a step also its process group id.
+    pub pid: u32,
+    /// When it began, in the platform's own notation; empty when it could not be told.
+    pub started: String,
+}
+
+impl ProcessMark {
+    /// The mark of the process `pid`.
+    pub fn of(pid: u32) -> Self {
+        Self { pid, started: start_time(pid).unwrap_or_default() }
+    }
+
+    /// The mark of this process.
+    pub fn own() -> Self {
+        Self::of(std::process::id())
+    }
+
+    /// Whether this very process is still there.
+    pub fn is_alive(&self) -> bool {
+        match start_time(self.pid) {
+            Some(started) => started == self.started,
+            None => false,
+        }
+    }
+
+    /// Whether the number now belongs to a process that began at another time.
+    pub fn is_reused(&self) -> bool {
+        start_time(self.pid).is_some_and(|started| started != self.started)
+    }
+}
+
+/// Boot id and clock ticks since boot. Source: proc(5), `/proc/pid/stat` field 22.
+#[cfg(target_os = "linux")]
+fn start_time(pid: u32) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the name in parentheses and may hold anything, so count from its end.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    if fields.first() == Some(&"Z") {
+        return None;
+    }
+    let ticks = fields.get(19)?;
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(format!("{}/{ticks}", boot.trim()))
+}
+
+/// The start time as `ps` has it, to the second.
+#[cfg(not(target_os = "linux"))]
+fn start_time(pid: u32) -> Option<String> {
+    let found =
+        super::Invocation::new(&["ps", "-o", "lstart=", "-p", &pid.to_string()], std::path::Path::new("/"))
+            .env("LC_ALL", "C")
+            .capture()
+            .ok()?;
+    let text = String::from_utf8_lossy(&found.stdout).trim().to_owned();
+    (found.end.success() && !text.is_empty()).then_some(text)
+}

@@ -1,0 +1,188 @@
+//! Waiting for a process: its output is drained, its deadline kept, a stop of ours passed on.
+
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::{Pid, Signal};
+
+use super::{End, Finished, GRACE, Progress, Redactor, StepLog, signals};
+
+/// How often progress is told and, where no event says so, the process looked at.
+const TICK: Duration = Duration::from_millis(100);
+/// Output still read after the process ended; a background child may write for ever.
+const AFTERGLOW: usize = 1 << 20;
+/// How long a killed group may take to disappear.
+const AFTER_KILL: Duration = Duration::from_secs(2);
+
+/// Our end of a pipe and what becomes of its bytes.
+struct Source<'a> {
+    pipe: Option<std::fs::File>,
+    sink: &'a mut dyn FnMut(&[u8]),
+}
+
+impl<'a> Source<'a> {
+    fn new(pipe: OwnedFd, sink: &'a mut dyn FnMut(&[u8])) -> anyhow::Result<Self> {
+        rustix::io::ioctl_fionbio(&pipe, true).context("cannot set up a pipe")?;
+        Ok(Self { pipe: Some(pipe.into()), sink })
+    }
+
+    /// Reads what is there, at most `limit` bytes; closes at end of file.
+    fn drain(&mut self, limit: usize) {
+        let mut buffer = [0_u8; 16 << 10];
+        let mut taken = 0;
+        while let Some(pipe) = &mut self.pipe {
+            match pipe.read(&mut buffer) {
+                Ok(0) => self.pipe = None,
+                Ok(n) => {
+                    (self.sink)(&buffer[..n]);
+                    taken += n;
+                    if taken >= limit {
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
+                Err(_) => self.pipe = None,
+            }
+        }
+    }
+}
+
+/// Runs `child` to its end and keeps standard output whole (up to `limit`) and the end of
+/// standard error.
+pub(super) fn capture(
+    child: Child,
+    out: OwnedFd,
+    err: OwnedFd,
+    deadline: Duration,
+    limit: usize,
+    redactor: &Redactor,
+) -> anyhow::Result<Finished> {
+    let mut stdout = Vec::new();
+    let mut truncated = false;
+    let mut tail = StepLog::in_memory(redactor);
+    let mut keep = |bytes: &[u8]| {
+        let room = limit.saturating_sub(stdout.len()).min(bytes.len());
+        truncated |= room < bytes.len();
+        stdout.extend_from_slice(&bytes[..room]);
+    };
+    let mut tell = |bytes: &[u8]| tail.push(bytes);
+    let mut sources = [Source::new(out, &mut keep)?, Source::new(err, &mut tell)?];
+    let (end, elapsed, left_writer) = run(child, &mut sources, deadline, &mut |_| {})?;
+    tail.finish();
+    Ok(Finished { end, stdout, tail: tail.told(), elapsed, truncated, left_writer })
+}
+
+/// Runs `child` to its end with all output going into `log`.
+pub(super) fn logged(
+    child: Child,
+    out: OwnedFd,
+    deadline: Duration,
+    log: &mut StepLog,
+    progress: Progress<'_>,
+) -> anyhow::Result<Finished> {
+    let shared = std::cell::RefCell::new(log);
+    let mut push = |bytes: &[u8]| shared.borrow_mut().push(bytes);
+    let mut sources = [Source::new(out, &mut push)?];
+    let mut tick = |elapsed| progress(elapsed, shared.borrow().last_line());
+    let (end, elapsed, left_writer) = run(child, &mut sources, deadline, &mut tick)?;
+    let mut log = shared.borrow_mut();
+    log.finish();
+    Ok(Finished { end, stdout: Vec::new(), tail: log.told(), elapsed, truncated: false, left_writer })
+}
+
+fn run(
+    mut child: Child,
+    sources: &mut [Source<'_>],
+    deadline: Duration,
+    tick: &mut dyn FnMut(Duration),
+) -> anyhow::Result<(End, Duration, bool)> {
+    let began = Instant::now();
+    let result = wait(&mut child, sources, began + deadline, &mut || tick(began.elapsed()));
+    signals::end_step();
+    let end = result?;
+    if !end.success() {
+        // What a failed command left behind would work against whatever comes next.
+        end_group(child.id(), Some(&mut child), GRACE);
+    }
+    sources.iter_mut().for_each(|s| s.drain(AFTERGLOW));
+    let left_writer = sources.iter().any(|s| s.pipe.is_some());
+    Ok((end, began.elapsed(), left_writer))
+}
+
+fn wait(
+    child: &mut Child,
+    sources: &mut [Source<'_>],
+    deadline: Instant,
+    tick: &mut dyn FnMut(),
+) -> anyhow::Result<End> {
+    loop {
+        if let Some(status) = child.try_wait().context("cannot wait for a process")? {
+            return Ok(end_of(status));
+        }
+        if let Some(number) = signals::take_stop() {
+            return Ok(End::Interrupted(number));
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(End::Deadline);
+        }
+        poll(sources, left.min(TICK));
+        signals::drain();
+        sources.iter_mut().for_each(|s| s.drain(usize::MAX >> 1));
+        tick();
+    }
+}
+
+/// Returns when output is there, a child ended, a stop arrived, or the time is over.
+fn poll(sources: &[Source<'_>], timeout: Duration) {
+    let mut fds: Vec<PollFd<'_>> = sources
+        .iter()
+        .filter_map(|s| s.pipe.as_ref())
+        .map(|pipe| PollFd::from_borrowed_fd(pipe.as_fd(), PollFlags::IN))
+        .collect();
+    if let Some(wake) = signals::wake_fd() {
+        fds.push(PollFd::from_borrowed_fd(wake, PollFlags::IN));
+    }
+    let timeout = Timespec::try_from(timeout).ok();
+    // An interrupted poll is as good as one that timed out: the loop looks again.
+    let _ = rustix::event::poll(&mut fds, timeout.as_ref());
+}
+
+fn end_of(status: std::process::ExitStatus) -> End {
+    use std::os::unix::process::ExitStatusExt;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => End::Exit(code),
+        (None, signal) => End::Signal(signal.unwrap_or(0)),
+    }
+}
+
+/// Ends a process group: TERM, `grace`, KILL. Returns whether it is gone. `child` is our own child
+/// at its head, where it is one: without being reaped it would keep the group there.
+pub fn end_group(group: u32, mut child: Option<&mut Child>, grace: Duration) -> bool {
+    let Some(pid) = i32::try_from(group).ok().and_then(Pid::from_raw) else { return true };
+    for (signal, patience) in [(Signal::TERM, grace), (Signal::KILL, AFTER_KILL)] {
+        // The group may be gone already; waiting below finds that out.
+        let _ = rustix::process::kill_process_group(pid, signal);
+        let until = Instant::now() + patience;
+        let mut pause = Duration::from_millis(1);
+        loop {
+            if let Some(child) = child.as_deref_mut() {
+                let _ = child.try_wait();
+            }
+            if rustix::process::test_kill_process_group(pid).is_err() {
+                return true;
+            }
+            if Instant::now() >= until {
+                break;
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(20));
+        }
+    }
+    false
+}

@@ -1,0 +1,230 @@
+//! Stored files: one way to read, one way to write. A write is temp file in the same folder →
+//! fsync → rename → fsync folder, so a reader without the lock always sees a whole file. Every
+//! read-modify-write holds the sibling `.lock`: `write` and `remove` exist only on a locked file.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::lock::{BRIEF_WAIT, LockGuard};
+use crate::outcome::{Halt, Reason};
+
+/// The schema number this program writes and understands.
+pub const SCHEMA: u64 = 1;
+
+/// What to do with a damaged or newer file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OnDamage {
+    Refuse,
+    MoveAside,
+}
+
+/// One JSON state file with its sibling lock.
+#[derive(Clone, Debug)]
+pub struct JsonFile {
+    path: PathBuf,
+    on_damage: OnDamage,
+    sync: bool,
+}
+
+impl JsonFile {
+    /// A file that cannot be rebuilt: damaged or newer is refused, unharmed.
+    pub fn strict(path: PathBuf) -> Self {
+        Self { path, on_damage: OnDamage::Refuse, sync: true }
+    }
+
+    /// A file that can be rebuilt: damaged or newer is moved aside with a warning.
+    pub fn rebuildable(path: PathBuf) -> Self {
+        Self { path, on_damage: OnDamage::MoveAside, sync: true }
+    }
+
+    /// Leaves out the two fsyncs.
+    #[must_use]
+    pub fn without_sync(mut self) -> Self {
+        self.sync = false;
+        self
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The sibling lock file.
+    pub fn lock_path(&self) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(".lock");
+        name.into()
+    }
+
+    /// Reads without the lock. `None`: there is no file (or it is one that will be rebuilt).
+    pub fn read<T: DeserializeOwned>(&self) -> Result<Option<T>, Halt> {
+        match self.parse() {
+            Err(_) if self.on_damage == OnDamage::MoveAside => Ok(None),
+            other => other,
+        }
+    }
+
+    /// Takes the lock, waiting a little for others.
+    pub fn lock(&self) -> Result<LockedFile<'_>, Halt> {
+        self.lock_for(BRIEF_WAIT)
+    }
+
+    /// Takes the lock, waiting at most `wait`.
+    pub fn lock_for(&self, wait: std::time::Duration) -> Result<LockedFile<'_>, Halt> {
+        match LockGuard::acquire(&self.lock_path(), wait)? {
+            Some(guard) => Ok(LockedFile { file: self, _guard: guard }),
+            None => Err(Halt::busy(format!(
+                "{} is locked by another program; try again in a moment",
+                self.lock_path().display()
+            ))),
+        }
+    }
+
+    fn parse<T: DeserializeOwned>(&self) -> Result<Option<T>, Halt> {
+        let bytes = match std::fs::read(&self.path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => {
+                return Err(Halt::failed(
+                    Reason::IoError,
+                    format!("cannot read {}: {error}", self.path.display()),
+                ));
+            }
+        };
+        let value: Value = serde_json::from_slice(&bytes).map_err(|e| self.damaged(&e))?;
+        self.check_schema(&value)?;
+        serde_json::from_value(value).map(Some).map_err(|e| self.damaged(&e))
+    }
+
+    fn check_schema(&self, value: &Value) -> Result<(), Halt> {
+        match value.get("schema") {
+            // Files of the host's earlier tool carry no schema.
+            None if value.is_object() => Ok(()),
+            Some(schema) => match schema.as_u64() {
+                Some(n) if n <= SCHEMA => Ok(()),
+                Some(n) => Err(Halt::blocked(
+                    Reason::StateNewer,
+                    format!(
+                        "{} has schema {n}, this program understands {SCHEMA}: update this program, or move the file away",
+                        self.path.display()
+                    ),
+                )),
+                None => Err(self.damaged(&"its schema is not a whole number")),
+            },
+            None => Err(self.damaged(&"it is not a JSON object")),
+        }
+    }
+
+    fn damaged(&self, why: &dyn std::fmt::Display) -> Halt {
+        Halt::blocked(
+            Reason::StateDamaged,
+            format!("{} is damaged ({why}): repair it, or move it away", self.path.display()),
+        )
+    }
+}
+
+/// A stored file whose lock is held; the only place that can change it.
+#[derive(Debug)]
+pub struct LockedFile<'a> {
+    file: &'a JsonFile,
+    _guard: LockGuard,
+}
+
+impl LockedFile<'_> {
+    /// Reads under the lock; a rebuildable file that is damaged or newer is moved aside.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<Option<T>, Halt> {
+        match self.file.parse() {
+            Err(halt)
+                if self.file.on_damage == OnDamage::MoveAside
+                    && matches!(halt.reason, Reason::StateDamaged | Reason::StateNewer) =>
+            {
+                self.move_aside(&halt)?;
+                Ok(None)
+            }
+            other => other,
+        }
+    }
+
+    /// Replaces the file.
+    pub fn write<T: Serialize>(&self, value: &T) -> Result<(), Halt> {
+        let mut text = serde_json::to_vec_pretty(value)
+            .with_context(|| format!("cannot encode {}", self.file.path.display()))?;
+        text.push(b'\n');
+        Ok(replace(&self.file.path, &text, 0o600, self.file.sync)?)
+    }
+
+    /// Removes the file; it may be gone already.
+    pub fn remove(&self) -> Result<(), Halt> {
+        Ok(remove(&self.file.path)?)
+    }
+
+    fn move_aside(&self, why: &Halt) -> Result<(), Halt> {
+        let mut aside = self.file.path.clone().into_os_string();
+        aside.push(".damaged");
+        let aside = PathBuf::from(aside);
+        rename(&self.file.path, &aside)?;
+        crate::report::warn(&format!("{}; moved aside to {}", why.message, aside.display()));
+        Ok(())
+    }
+}
+
+/// Replaces a file atomically: temp file beside it → (fsync) → rename → (fsync folder).
+/// The temp name is fixed, so that a kill leaves at most one leftover, which the next write takes
+/// over; the caller's lock keeps two writers apart.
+pub fn replace(path: &Path, content: &[u8], mode: u32, sync: bool) -> anyhow::Result<()> {
+    let temp = temp_path(path);
+    let write = || -> std::io::Result<()> {
+        if let Err(error) = std::fs::remove_file(&temp)
+            && error.kind() != ErrorKind::NotFound
+        {
+            return Err(error);
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temp)?;
+        file.write_all(content)?;
+        // The mode at creation passes through the umask; this one does not.
+        file.set_permissions(std::fs::Permissions::from_mode(mode))?;
+        if sync { file.sync_all() } else { Ok(()) }
+    };
+    let written = write().with_context(|| format!("cannot write {}", path.display()));
+    let replaced = written.and_then(|()| rename(&temp, path));
+    if replaced.is_err() {
+        // Best effort: the first error is the one to report.
+        let _ = std::fs::remove_file(&temp);
+        return replaced;
+    }
+    if sync { sync_parent(path) } else { Ok(()) }
+}
+
+/// Removes a file and makes that durable; no error when it is gone already.
+pub fn remove(path: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_file(path) {
+        Ok(()) => sync_parent(path),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("cannot remove {}", path.display())),
+    }
+}
+
+/// Makes a change in the folder of `path` durable.
+pub fn sync_parent(path: &Path) -> anyhow::Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    File::open(dir)
+        .and_then(|d| d.sync_all())
+        .with_context(|| format!("cannot sync the folder {}", dir.display()))
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+fn rename(from: &Path, to: &Path) -> anyhow::Result<()> {
+    std::fs::rename(from, to).with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))
+}
+
+fn temp_path(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.tmp"))
+}
