@@ -1,5 +1,7 @@
 //! Outcome → files and one line. Changes nothing else.
 
+pub mod logs;
+
 /// A warning for people, on standard error.
 #[expect(clippy::print_stderr, reason = "the one place that warns")]
 pub fn warn(message: &str) {
