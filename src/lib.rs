@@ -15,6 +15,7 @@ pub mod checkout;
 pub mod cli;
 pub mod config;
 pub mod home;
+pub mod migrate;
 pub mod outcome;
 pub mod report;
 pub mod signal;

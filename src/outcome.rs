@@ -167,6 +167,8 @@ reasons! {
     MigrationFailed = "migration_failed",
     /// Applied migrations were changed afterwards.
     Drift = "drift",
+    /// The first run ever recorded what counts as done.
+    Baseline = "baseline",
     /// `lint` has findings.
     LintFindings = "lint_findings",
     /// There is no migration of that id.
