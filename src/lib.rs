@@ -14,6 +14,7 @@
 pub mod checkout;
 pub mod cli;
 pub mod config;
+pub mod hold;
 pub mod home;
 pub mod migrate;
 pub mod outcome;

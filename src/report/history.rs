@@ -1,0 +1,167 @@
+//! `deploy_history.jsonl`: one line an attempt, the last 500. Owns the file; readers never wait.
+//!
+//! A line that cannot be read (damaged, or of a newer schema) is passed over by readers and kept
+//! as it is by writers, until it is old enough to be dropped like any other.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use anyhow::Context;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::status::StepError;
+use crate::home::Home;
+use crate::outcome::{Halt, Reason};
+use crate::sys::lock::{BRIEF_WAIT, LockGuard};
+use crate::sys::store::{self, SCHEMA};
+use crate::version::{ChannelName, CommitId};
+
+/// How many lines are kept.
+pub const KEEP: usize = 500;
+
+/// How long one phase of an attempt took.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhaseTime {
+    /// The phase's word in the journal.
+    pub phase: String,
+    /// Milliseconds.
+    pub ms: u64,
+}
+
+/// One attempt, as one line has it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Always 1.
+    pub schema: u64,
+    /// Begin (UTC).
+    pub started_at: Timestamp,
+    /// End (UTC).
+    pub finished_at: Timestamp,
+    /// Channel of the target.
+    pub channel: ChannelName,
+    /// Version before; on alpha the first 12 digits of the commit.
+    pub from: String,
+    /// Version wanted.
+    pub to: String,
+    /// Commit before.
+    pub from_commit: CommitId,
+    /// Commit wanted.
+    pub to_commit: CommitId,
+    /// Which try of this target it was, from 1.
+    pub attempt: u32,
+    /// The outcome word of the run: `updated`, `rolled_back`, `failed`, `blocked`…
+    pub outcome: String,
+    /// Stable code.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// One sentence.
+    pub message: String,
+    /// The step that failed.
+    #[serde(default)]
+    pub error: Option<StepError>,
+    /// Migrations that ran, in order.
+    #[serde(default)]
+    pub migrations: Vec<String>,
+    /// Phases in the order they were gone through.
+    #[serde(default)]
+    pub phases: Vec<PhaseTime>,
+    /// Keys this program does not know.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// What readers get.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct History {
+    /// The last attempts, oldest first.
+    pub attempts: Vec<Attempt>,
+    /// Lines in the file that could not be read.
+    pub unreadable: usize,
+}
+
+/// Appends one line and keeps the last 500.
+pub fn append(home: &Home, attempt: &Attempt) -> Result<(), Halt> {
+    let path = home.history();
+    let _guard = lock(&path)?;
+    let text = serde_json::to_vec(attempt).context("cannot encode a history line")?;
+    let content = with_line(&content(&path)?, &text);
+    Ok(store::replace(&path, &content, 0o600, true)?)
+}
+
+/// The last `n` attempts, oldest first, without the lock.
+pub fn read(home: &Home, n: usize) -> Result<History, Halt> {
+    let content = content(&home.history())?;
+    let mut history = History::default();
+    for line in lines(&content) {
+        match parse(line) {
+            Some(attempt) => history.attempts.push(attempt),
+            None => history.unreadable += 1,
+        }
+    }
+    let surplus = history.attempts.len().saturating_sub(n);
+    history.attempts.drain(..surplus);
+    Ok(history)
+}
+
+fn parse(line: &[u8]) -> Option<Attempt> {
+    serde_json::from_slice::<Attempt>(line).ok().filter(|attempt| attempt.schema <= SCHEMA)
+}
+
+fn lines(content: &[u8]) -> impl Iterator<Item = &[u8]> {
+    content.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty())
+}
+
+/// The file with one more line, at most `KEEP` of them.
+fn with_line(content: &[u8], line: &[u8]) -> Vec<u8> {
+    let mut all: Vec<&[u8]> = lines(content).collect();
+    all.push(line);
+    let surplus = all.len().saturating_sub(KEEP);
+    let mut text = Vec::with_capacity(content.len() + line.len() + 1);
+    for line in &all[surplus..] {
+        text.extend_from_slice(line);
+        text.push(b'\n');
+    }
+    text
+}
+
+fn content(path: &Path) -> Result<Vec<u8>, Halt> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(bytes),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(Halt::failed(Reason::IoError, format!("cannot read {}: {error}", path.display()))),
+    }
+}
+
+fn lock(path: &Path) -> Result<LockGuard, Halt> {
+    let mut name = path.to_owned().into_os_string();
+    name.push(".lock");
+    LockGuard::acquire(Path::new(&name), BRIEF_WAIT)?.ok_or_else(|| {
+        let file = Path::new(&name).display();
+        Halt::busy(format!("{file} is locked by another program; try again in a moment"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbered(count: usize) -> Vec<u8> {
+        (0..count).flat_map(|n| format!("{n}\n").into_bytes()).collect()
+    }
+
+    #[test]
+    fn keeps_the_last_lines_in_order() {
+        let text = with_line(&numbered(KEEP), b"new");
+        let kept: Vec<&[u8]> = lines(&text).collect();
+        assert_eq!(kept.len(), KEEP);
+        assert_eq!(kept[0], b"1");
+        assert_eq!(kept[KEEP - 1], b"new");
+    }
+
+    #[test]
+    fn a_damaged_line_stays_and_a_torn_end_is_closed() {
+        assert_eq!(with_line(b"{\xff broken\n{\"torn\":", b"new"), b"{\xff broken\n{\"torn\":\nnew\n");
+    }
+}
