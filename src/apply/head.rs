@@ -1,0 +1,49 @@
+//! Where HEAD and branches point. Every move is safe to repeat, so that a run after a kill simply
+//! does it again.
+
+use std::ffi::OsString;
+
+use super::journal::{HeadPlace, Journal};
+use crate::checkout::Checkout;
+
+/// The git commands that take HEAD to `place`, given where it is now. A branch is moved only from
+/// where it is known to be.
+pub fn moves(checkout: &Checkout, place: &HeadPlace, note: &str) -> anyhow::Result<Vec<Vec<OsString>>> {
+    let git = checkout.git();
+    let symbolic = git.run(&["symbolic-ref", "--quiet", "HEAD"])?;
+    let now_at = String::from_utf8_lossy(&symbolic.stdout).trim().to_owned();
+    let Some(branch) = &place.branch else {
+        // --no-deref also detaches a HEAD that was on a branch.
+        let at_place = now_at.is_empty() && git.text(&["rev-parse", "HEAD"])? == place.commit.as_str();
+        let detach = ["update-ref", "--no-deref", "-m", note, "HEAD", place.commit.as_str()];
+        return Ok(if at_place { vec![] } else { vec![words(&detach)] });
+    };
+    let name = format!("refs/heads/{branch}");
+    let mut commands = Vec::new();
+    let tip = git.run(&["rev-parse", "--verify", "--quiet", &name])?;
+    let tip = String::from_utf8_lossy(&tip.stdout).trim().to_owned();
+    if tip != place.commit.as_str() {
+        let old = if tip.is_empty() { "0".repeat(place.commit.as_str().len()) } else { tip };
+        commands.push(words(&["update-ref", "-m", note, &name, place.commit.as_str(), &old]));
+    }
+    if now_at != name {
+        commands.push(words(&["symbolic-ref", "-m", note, "HEAD", &name]));
+    }
+    Ok(commands)
+}
+
+/// The commands that put a branch back which was moved although HEAD was elsewhere before.
+pub fn branch_back(journal: &Journal) -> Vec<Vec<OsString>> {
+    let moved = journal.new_head.branch.as_ref().filter(|b| journal.old_head.branch.as_ref() != Some(*b));
+    let Some(branch) = moved else { return vec![] };
+    let name = format!("refs/heads/{branch}");
+    let now = journal.to_commit.as_str();
+    match &journal.branch_before {
+        Some(before) => vec![words(&["update-ref", &name, before.as_str(), now])],
+        None => vec![words(&["update-ref", "-d", &name, now])],
+    }
+}
+
+fn words(text: &[&str]) -> Vec<OsString> {
+    text.iter().map(OsString::from).collect()
+}

@@ -1,0 +1,336 @@
+//! The transaction in progress (`apply_journal.json`): what was, what is wanted, how far it came.
+//! Every change is durable before the side effect it announces, so that a run that finds the
+//! journal of a dead one knows what is ours and what is left to do.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::snapshot::SnapshotEntry;
+use crate::config::{Restart, Settings};
+use crate::home::Home;
+use crate::outcome::{Halt, Reason};
+use crate::sys::process::ProcessMark;
+use crate::version::{ChannelName, CommitId};
+
+/// A phase on the way to the new version, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// The target's objects come from the remote; preflight follows.
+    Fetching,
+    /// Files, index and HEAD go to the target.
+    CheckingOut,
+    /// Migrations between the two versions.
+    Migrating,
+    /// The install command.
+    Installing,
+    /// The restart command, or the caller.
+    Restarting,
+    /// The health command.
+    Verifying,
+}
+
+impl Phase {
+    /// As the journal has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fetching => "fetching",
+            Self::CheckingOut => "checking_out",
+            Self::Migrating => "migrating",
+            Self::Installing => "installing",
+            Self::Restarting => "restarting",
+            Self::Verifying => "verifying",
+        }
+    }
+
+    /// The short name of the step, as errors and logs have it.
+    pub fn step(self) -> &'static str {
+        match self {
+            Self::Fetching => "fetch",
+            Self::CheckingOut => "checkout",
+            Self::Migrating => "migrate",
+            Self::Installing => "install",
+            Self::Restarting => "restart",
+            Self::Verifying => "verify",
+        }
+    }
+
+    /// The reason of a failure in this phase.
+    pub fn failure(self) -> Reason {
+        match self {
+            Self::Fetching => Reason::FetchFailed,
+            Self::CheckingOut => Reason::CheckoutFailed,
+            Self::Migrating => Reason::MigrationFailed,
+            Self::Installing => Reason::InstallFailed,
+            Self::Restarting => Reason::RestartFailed,
+            Self::Verifying => Reason::HealthFailed,
+        }
+    }
+
+    /// What follows; `None` after the last.
+    pub fn next(self) -> Option<Self> {
+        match self {
+            Self::Fetching => Some(Self::CheckingOut),
+            Self::CheckingOut => Some(Self::Migrating),
+            Self::Migrating => Some(Self::Installing),
+            Self::Installing => Some(Self::Restarting),
+            Self::Restarting => Some(Self::Verifying),
+            Self::Verifying => None,
+        }
+    }
+}
+
+/// A stage on the way back, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UndoStage {
+    /// Snapshot files are put back.
+    Snapshot,
+    /// The attempt's migrations are asked whether they still hold.
+    Migrations,
+    /// Files, index and HEAD go back.
+    Checkout,
+    /// The old version is installed again, where the install had begun.
+    Install,
+    /// The old version is started again, where the restart had begun.
+    Restart,
+    /// And checked.
+    Verify,
+}
+
+impl UndoStage {
+    /// What follows; `None` after the last.
+    pub fn next(self) -> Option<Self> {
+        match self {
+            Self::Snapshot => Some(Self::Migrations),
+            Self::Migrations => Some(Self::Checkout),
+            Self::Checkout => Some(Self::Install),
+            Self::Install => Some(Self::Restart),
+            Self::Restart => Some(Self::Verify),
+            Self::Verify => None,
+        }
+    }
+
+    /// As messages name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Snapshot => "putting the snapshot files back",
+            Self::Migrations => "asking the migrations",
+            Self::Checkout => "checking out the previous version",
+            Self::Install => "installing the previous version",
+            Self::Restart => "restarting the previous version",
+            Self::Verify => "checking the previous version",
+        }
+    }
+}
+
+/// Why an update failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    /// `fetch checkout migrate install restart verify`.
+    pub step: String,
+    /// Reason code.
+    pub reason: String,
+    /// One sentence.
+    pub message: String,
+    /// The command, where one failed.
+    pub command: Option<String>,
+    /// Its exit code, where it had one.
+    pub exit: Option<i32>,
+    /// Its log.
+    pub log: Option<PathBuf>,
+    /// Its last lines.
+    pub tail: Option<String>,
+}
+
+/// Where HEAD was or shall be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeadPlace {
+    /// The local branch; none: detached.
+    pub branch: Option<String>,
+    /// The commit HEAD resolves to.
+    pub commit: CommitId,
+}
+
+/// The commands and limits of this transaction. Kept here because the configuration file itself
+/// may be what an update breaks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commands {
+    /// Install command; empty: none.
+    pub install: Vec<String>,
+    /// Restart command; `None`: the caller restarts when it sees exit code 42.
+    pub restart: Option<Vec<String>>,
+    /// Health command; empty: none.
+    pub health: Vec<String>,
+    /// Configured interpreter.
+    pub python: Option<PathBuf>,
+    /// Whether a failed update goes back.
+    pub rollback: bool,
+    /// Attempts before a target is given up.
+    pub max_attempts: u32,
+    /// Deadlines in seconds, by step.
+    pub deadlines: BTreeMap<String, u64>,
+}
+
+impl Commands {
+    /// The commands of these settings; `no_restart` leaves the restart to the caller.
+    pub fn of(settings: &Settings, no_restart: bool) -> Self {
+        let t = &settings.timeouts;
+        let deadlines = [
+            (Phase::Fetching, t.fetch),
+            (Phase::CheckingOut, t.checkout),
+            (Phase::Migrating, t.migrate),
+            (Phase::Installing, t.install),
+            (Phase::Restarting, t.restart),
+            (Phase::Verifying, t.health),
+        ];
+        Self {
+            install: settings.install.clone(),
+            restart: match &settings.restart {
+                Restart::Command(argv) if !no_restart => Some(argv.clone()),
+                _ => None,
+            },
+            health: settings.health.clone(),
+            python: settings.python.clone(),
+            rollback: settings.rollback,
+            max_attempts: settings.max_attempts,
+            deadlines: deadlines.map(|(phase, d)| (phase.step().to_owned(), d.as_secs())).into(),
+        }
+    }
+
+    /// The deadline of a phase.
+    pub fn deadline(&self, phase: Phase) -> Duration {
+        Duration::from_secs(self.deadlines.get(phase.step()).copied().unwrap_or(60))
+    }
+}
+
+/// `apply_journal.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Journal {
+    /// Always 1.
+    pub schema: u64,
+    /// Names the attempt, its logs and what was kept aside.
+    pub id: String,
+    /// How far it came.
+    pub phase: Phase,
+    /// Where going back stands; none: going forward.
+    pub undo: Option<UndoStage>,
+    /// The caller was told to restart (exit 42) and the next run verifies.
+    pub awaiting_caller: bool,
+    /// With `rollback: false`: stopped where it failed; a later run goes on from there.
+    pub stopped: bool,
+    /// Which try at this target this is, from 1.
+    pub attempt: u32,
+    /// How often a dead run of this transaction was taken up.
+    pub resumes: u32,
+    /// How often a way back failed.
+    pub undo_failures: u32,
+    /// Process id of the program.
+    pub pid: u32,
+    /// Its start time.
+    pub pid_started: String,
+    /// The running step's process group, from before it begins until after it ended.
+    pub step: Option<ProcessMark>,
+    /// The checkout.
+    pub repo: PathBuf,
+    /// Channel.
+    pub channel: ChannelName,
+    /// Version before.
+    pub from: String,
+    /// Version wanted.
+    pub to: String,
+    /// Commit before.
+    pub from_commit: CommitId,
+    /// Commit wanted.
+    pub to_commit: CommitId,
+    /// Tag wanted, on beta and stable.
+    pub tag: Option<String>,
+    /// Where HEAD was.
+    pub old_head: HeadPlace,
+    /// Where HEAD shall be.
+    pub new_head: HeadPlace,
+    /// Where the branch of `new_head` was before, when it is not the one HEAD was on.
+    pub branch_before: Option<CommitId>,
+    /// Paths with local edits before, which the update does not touch.
+    pub local_edits: Vec<String>,
+    /// Copies made before migrations.
+    pub snapshot: Vec<SnapshotEntry>,
+    /// Migrations this attempt put on record.
+    pub migrations: Vec<String>,
+    /// The install command had begun.
+    pub install_begun: bool,
+    /// How often the restart command had begun.
+    pub restarts_begun: u32,
+    /// The same on the way back.
+    pub restarts_back: u32,
+    /// Files saved beside themselves because they were changed while the update ran.
+    pub kept: Vec<PathBuf>,
+    /// Why it goes back, or stopped.
+    pub cause: Option<Cause>,
+    /// Commands and limits.
+    pub commands: Commands,
+    /// When the attempt began (UTC).
+    pub started_at: Timestamp,
+    /// When the current phase began (UTC).
+    pub phase_at: Timestamp,
+    /// Milliseconds spent in each phase.
+    pub durations: BTreeMap<String, u64>,
+    /// Keys of newer programs, kept.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+impl Journal {
+    /// The journal of a transaction in progress, if there is one.
+    pub fn read(home: &Home) -> Result<Option<Self>, Halt> {
+        home.journal().read()
+    }
+
+    /// Makes it durable.
+    pub fn save(&self, home: &Home) -> Result<(), Halt> {
+        home.journal().lock()?.write(self)
+    }
+
+    /// The transaction is over.
+    pub fn remove(home: &Home) -> Result<(), Halt> {
+        home.journal().lock()?.remove()
+    }
+
+    /// Whether the program that wrote it is still there (it cannot be, while we hold the lock;
+    /// readers without the lock ask).
+    pub fn owner(&self) -> ProcessMark {
+        ProcessMark { pid: self.pid, started: self.pid_started.clone() }
+    }
+
+    /// Takes it over for this process.
+    pub fn take_over(&mut self) {
+        let own = ProcessMark::own();
+        self.pid = own.pid;
+        self.pid_started = own.started;
+    }
+
+    /// Closes the books on the current phase and begins another.
+    pub fn enter(&mut self, phase: Phase, now: Timestamp) {
+        self.book(self.phase.as_str(), now);
+        self.phase = phase;
+    }
+
+    /// The same for a stage of going back; all of them count as `undoing`.
+    pub fn enter_undo(&mut self, stage: UndoStage, now: Timestamp) {
+        let spent_in = if self.undo.is_some() { "undoing" } else { self.phase.as_str() };
+        self.book(spent_in, now);
+        self.undo = Some(stage);
+    }
+
+    /// Adds the time since `phase_at` to a phase's account.
+    pub fn book(&mut self, name: &str, now: Timestamp) {
+        let spent = now.as_millisecond().saturating_sub(self.phase_at.as_millisecond());
+        *self.durations.entry(name.to_owned()).or_default() += u64::try_from(spent).unwrap_or(0);
+        self.phase_at = now;
+    }
+}

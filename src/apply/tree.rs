@@ -1,0 +1,257 @@
+//! Files and index between two commits. `advance` is the ordinary way: git's own two-way merge,
+//! which refuses rather than overwrite. `settle` brings the same files to either side from any
+//! mixture of both that a kill, a full disk or a failed step left. Neither looks at a file that
+//! is the same in both commits, so local edits elsewhere stay as they are.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+use crate::checkout::Checkout;
+use crate::sys::store;
+use crate::version::CommitId;
+
+/// Git's mode of a submodule entry; its files are not ours.
+const GITLINK: &str = "160000";
+/// Git's mode of a symbolic link.
+const SYMLINK: &str = "120000";
+/// Paths given to one git command as arguments.
+const BATCH: usize = 200;
+
+/// One side of a changed file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Side {
+    /// Git's mode, six octal digits.
+    pub mode: String,
+    /// The blob.
+    pub blob: String,
+}
+
+/// A file that differs between two commits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Relative to the top level.
+    pub path: PathBuf,
+    /// Before; none: not there.
+    pub old: Option<Side>,
+    /// After; none: not there.
+    pub new: Option<Side>,
+}
+
+impl Change {
+    fn side(&self, goal: Goal) -> Option<&Side> {
+        match goal {
+            Goal::Old => self.old.as_ref(),
+            Goal::New => self.new.as_ref(),
+        }
+    }
+
+    fn is_gitlink(&self) -> bool {
+        [&self.old, &self.new].iter().any(|s| s.as_ref().is_some_and(|s| s.mode == GITLINK))
+    }
+}
+
+/// Which of the two commits the files shall be at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// The one before.
+    Old,
+    /// The one wanted.
+    New,
+}
+
+/// The files that differ between two commits.
+pub fn changes(checkout: &Checkout, old: &CommitId, new: &CommitId) -> anyhow::Result<Vec<Change>> {
+    let arguments = ["diff-tree", "-r", "-z", "--raw", "--no-renames", "--full-index"];
+    let arguments = [&arguments[..], &[old.as_str(), new.as_str()]].concat();
+    parse_raw(&checkout.git().output(&arguments)?)
+}
+
+/// `:oldmode newmode oldblob newblob status NUL path NUL …`. Source: git-diff-tree(1), raw output.
+fn parse_raw(output: &[u8]) -> anyhow::Result<Vec<Change>> {
+    let mut fields = output.split(|b| *b == 0).filter(|f| !f.is_empty());
+    let mut found = Vec::new();
+    while let Some(head) = fields.next() {
+        let head = std::str::from_utf8(head).context("git's list of changes is not text")?;
+        let words: Vec<&str> = head.trim_start_matches(':').split(' ').collect();
+        let ([old_mode, new_mode, old_blob, new_blob, _], Some(path)) = (&words[..], fields.next()) else {
+            bail!("git's list of changes has an unknown form: {head}");
+        };
+        let side = |mode: &str, blob: &str| {
+            (mode != "000000").then(|| Side { mode: mode.to_owned(), blob: blob.to_owned() })
+        };
+        found.push(Change {
+            path: PathBuf::from(OsStr::from_bytes(path)),
+            old: side(old_mode, old_blob),
+            new: side(new_mode, new_blob),
+        });
+    }
+    Ok(found)
+}
+
+/// The command that takes files and index from one commit to another.
+pub fn advance_command(from: &CommitId, to: &CommitId) -> [String; 5] {
+    ["read-tree", "-m", "-u", from.as_str(), to.as_str()].map(str::to_owned)
+}
+
+/// What `settle` needs git to do, each on record before it begins.
+pub type RunGit<'a> = &'a mut dyn FnMut(&[OsString]) -> anyhow::Result<()>;
+
+/// Brings every changed file, and the index entries of them, to `goal`. A file that is neither
+/// side, nor the beginning of one, was changed by somebody else: it is copied beside itself first.
+/// `list` is a scratch file for long path lists. Returns the copies.
+pub fn settle(
+    checkout: &Checkout,
+    changes: &[Change],
+    goal: (Goal, &CommitId),
+    keep_name: &str,
+    list: &Path,
+    run: RunGit<'_>,
+) -> anyhow::Result<Vec<PathBuf>> {
+    let kept = keep_foreign(checkout, changes, keep_name)?;
+    let (there, gone): (Vec<&Change>, Vec<&Change>) =
+        changes.iter().partition(|c| c.side(goal.0).is_some());
+    if !gone.is_empty() {
+        write_list(list, &gone)?;
+        run(&with_list(&["rm", "--cached", "--quiet", "--ignore-unmatch"], list))?;
+        gone.iter().filter(|c| !c.is_gitlink()).try_for_each(|c| remove_file(checkout.top(), &c.path))?;
+    }
+    if !there.is_empty() {
+        write_list(list, &there)?;
+        let source = format!("--source={}", goal.1);
+        run(&with_list(&["restore", &source, "--staged", "--worktree"], list))?;
+    }
+    store::remove(list)?;
+    Ok(kept)
+}
+
+fn with_list(words: &[&str], list: &Path) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = vec!["--literal-pathspecs".into()];
+    arguments.extend(words.iter().map(OsString::from));
+    let mut from_file = OsString::from("--pathspec-from-file=");
+    from_file.push(list);
+    arguments.push(from_file);
+    arguments.push("--pathspec-file-nul".into());
+    arguments
+}
+
+fn write_list(list: &Path, changes: &[&Change]) -> anyhow::Result<()> {
+    let mut text = Vec::new();
+    for change in changes {
+        text.extend_from_slice(change.path.as_os_str().as_bytes());
+        text.push(0);
+    }
+    store::replace(list, &text, 0o600, false)
+}
+
+fn remove_file(top: &Path, path: &Path) -> anyhow::Result<()> {
+    let file = top.join(path);
+    match fs::remove_file(&file) {
+        Ok(()) => remove_empty_parents(top, path),
+        // A folder in its place holds files of the other side; git puts them right.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
+        Err(_) if file.is_dir() => {}
+        Err(error) => {
+            return Err(error).with_context(|| format!("cannot remove {}", file.display()));
+        }
+    }
+    Ok(())
+}
+
+fn remove_empty_parents(top: &Path, path: &Path) {
+    for parent in path.ancestors().skip(1).filter(|p| !p.as_os_str().is_empty()) {
+        // Only an empty folder can be removed this way, which is the point.
+        if fs::remove_dir(top.join(parent)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Copies every file that is not ours to `<file>.<keep_name>`.
+fn keep_foreign(checkout: &Checkout, changes: &[Change], keep_name: &str) -> anyhow::Result<Vec<PathBuf>> {
+    let mut kept = Vec::new();
+    for path in foreign(checkout, changes)? {
+        let file = checkout.top().join(&path);
+        let mut copy = file.clone().into_os_string();
+        copy.push(format!(".{keep_name}"));
+        let copy = PathBuf::from(copy);
+        let content = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        store::replace(&copy, &content, 0o600, true)?;
+        kept.push(copy);
+    }
+    Ok(kept)
+}
+
+/// Changed files whose content is neither side nor the beginning of one.
+fn foreign(checkout: &Checkout, changes: &[Change]) -> anyhow::Result<Vec<PathBuf>> {
+    let on_disk: Vec<&Change> = changes
+        .iter()
+        .filter(|c| !c.is_gitlink())
+        .filter(|c| checkout.top().join(&c.path).symlink_metadata().is_ok_and(|m| !m.is_dir()))
+        .collect();
+    let (links, files): (Vec<&Change>, Vec<&Change>) =
+        on_disk.into_iter().partition(|c| checkout.top().join(&c.path).is_symlink());
+    let mut found = Vec::new();
+    for batch in files.chunks(BATCH) {
+        let blobs = hash_files(checkout, batch)?;
+        for (change, blob) in batch.iter().zip(blobs) {
+            if !sides(change).any(|s| s.blob == blob) && !is_beginning_of_a_side(checkout, change)? {
+                found.push(change.path.clone());
+            }
+        }
+    }
+    // A link has no content to lose beyond its target, which both sides know or nobody does.
+    for change in links {
+        if !sides(change).any(|s| s.mode == SYMLINK) {
+            found.push(change.path.clone());
+        }
+    }
+    Ok(found)
+}
+
+fn sides(change: &Change) -> impl Iterator<Item = &Side> {
+    [&change.old, &change.new].into_iter().flatten()
+}
+
+/// The blobs these files would be, with the checkout's own filters and line ends.
+fn hash_files(checkout: &Checkout, batch: &[&Change]) -> anyhow::Result<Vec<String>> {
+    let mut arguments: Vec<OsString> = vec!["hash-object".into(), "--".into()];
+    arguments.extend(batch.iter().map(|c| OsString::from_vec(c.path.as_os_str().as_bytes().to_vec())));
+    let text = checkout.git().text(&arguments)?;
+    Ok(text.lines().map(str::to_owned).collect())
+}
+
+/// Whether a kill cut the file short while git was writing it.
+fn is_beginning_of_a_side(checkout: &Checkout, change: &Change) -> anyhow::Result<bool> {
+    let content = fs::read(checkout.top().join(&change.path))
+        .with_context(|| format!("cannot read {}", change.path.display()))?;
+    for side in sides(change) {
+        let mut path = OsString::from("--path=");
+        path.push(&change.path);
+        let arguments: [OsString; 4] = ["cat-file".into(), "--filters".into(), path, (&side.blob).into()];
+        if checkout.git().output(&arguments)?.starts_with(&content) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn raw_changes_are_read_with_any_path() {
+        let text = b":100644 000000 aa 00 D\0gone file\0:000000 120000 00 bb A\0new\nline\0";
+        let found = parse_raw(text).unwrap();
+        assert_eq!(found[0].path, Path::new("gone file"));
+        assert!(found[0].new.is_none() && found[0].old.as_ref().unwrap().blob == "aa");
+        assert_eq!(found[1].path, Path::new("new\nline"));
+        assert!(found[1].old.is_none() && found[1].new.as_ref().unwrap().mode == SYMLINK);
+        assert!(parse_raw(b":1 2 3\0x\0").is_err());
+    }
+}
