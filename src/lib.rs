@@ -11,13 +11,17 @@
 //!
 //! [`sys`] holds the doors to the operating system, [`cli`] turns arguments into requests.
 
+pub mod apply;
 pub mod checkout;
 pub mod cli;
 pub mod config;
+pub mod failed;
 pub mod hold;
 pub mod home;
 pub mod migrate;
 pub mod outcome;
+pub mod plan;
+pub mod policy;
 pub mod report;
 pub mod signal;
 pub mod sys;

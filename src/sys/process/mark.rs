@@ -34,6 +34,16 @@ impl ProcessMark {
     pub fn is_reused(&self) -> bool {
         start_time(self.pid).is_some_and(|started| started != self.started)
     }
+
+    /// Whether it belongs to an earlier boot of this machine, and so is surely gone. Where the
+    /// platform's start time does not tell the boot, this is false.
+    pub fn is_of_another_boot(&self) -> bool {
+        let boot = |text: &str| text.split_once('/').map(|(boot, _)| boot.to_owned());
+        match (boot(&self.started), boot(&Self::own().started)) {
+            (Some(then), Some(now)) => then != now,
+            _ => false,
+        }
+    }
 }
 
 /// Boot id and clock ticks since boot. Source: proc(5), `/proc/pid/stat` field 22.

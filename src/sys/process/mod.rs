@@ -23,7 +23,7 @@ pub use gate::{GATE_WORD, pass_gate};
 pub use log::StepLog;
 pub use mark::ProcessMark;
 pub use redact::Redactor;
-pub use wait::end_group;
+pub use wait::{end_group, end_leftover};
 
 /// Between TERM and KILL.
 pub const GRACE: Duration = Duration::from_secs(3);
@@ -113,8 +113,9 @@ pub struct Finished {
     pub elapsed: Duration,
     /// Standard output was longer than its limit.
     pub truncated: bool,
-    /// A process it left in the background still holds our pipe.
-    pub left_writer: bool,
+    /// Our end of its output, where a process it left in the background still writes there: as long
+    /// as this is kept, that process can go on writing.
+    pub left_writer: Option<std::sync::Arc<std::fs::File>>,
 }
 
 /// Called about ten times a second while a logged command runs: elapsed time and last output line.

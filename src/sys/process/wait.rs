@@ -1,15 +1,17 @@
 //! Waiting for a process: its output is drained, its deadline kept, a stop of ours passed on.
 
+use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::Child;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, Signal};
 
-use super::{End, Finished, GRACE, Progress, Redactor, StepLog, signals};
+use super::{End, Finished, GRACE, ProcessMark, Progress, Redactor, StepLog, signals};
 
 /// How often progress is told and, where no event says so, the process looked at.
 const TICK: Duration = Duration::from_millis(100);
@@ -20,7 +22,7 @@ const AFTER_KILL: Duration = Duration::from_secs(2);
 
 /// Our end of a pipe and what becomes of its bytes.
 struct Source<'a> {
-    pipe: Option<std::fs::File>,
+    pipe: Option<File>,
     sink: &'a mut dyn FnMut(&[u8]),
 }
 
@@ -100,7 +102,7 @@ fn run(
     sources: &mut [Source<'_>],
     deadline: Duration,
     tick: &mut dyn FnMut(Duration),
-) -> anyhow::Result<(End, Duration, bool)> {
+) -> anyhow::Result<(End, Duration, Option<Arc<File>>)> {
     let began = Instant::now();
     let result = wait(&mut child, sources, began + deadline, &mut || tick(began.elapsed()));
     signals::end_step();
@@ -110,7 +112,7 @@ fn run(
         end_group(child.id(), Some(&mut child), GRACE);
     }
     sources.iter_mut().for_each(|s| s.drain(AFTERGLOW));
-    let left_writer = sources.iter().any(|s| s.pipe.is_some());
+    let left_writer = sources.iter_mut().find_map(|s| s.pipe.take()).map(Arc::new);
     Ok((end, began.elapsed(), left_writer))
 }
 
@@ -185,4 +187,10 @@ pub fn end_group(group: u32, mut child: Option<&mut Child>, grace: Duration) -> 
         }
     }
     false
+}
+
+/// Ends what a dead run left of a step. Nothing is ended whose process number now belongs to
+/// somebody else. Returns whether nothing of it is left.
+pub fn end_leftover(mark: &ProcessMark) -> bool {
+    mark.pid == 0 || mark.is_of_another_boot() || mark.is_reused() || end_group(mark.pid, None, GRACE)
 }
