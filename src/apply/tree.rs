@@ -1,5 +1,5 @@
 //! Files and index between two commits. `advance` is the ordinary way: git's own two-way merge,
-//! which refuses rather than overwrite. `settle` brings the same files to either side from any
+//! which refuses rather than overwrite. A settle plan brings the same files to either side from any
 //! mixture of both that a kill, a full disk or a failed step left. Neither looks at a file that
 //! is the same in both commits, so local edits elsewhere stay as they are.
 
@@ -98,45 +98,54 @@ pub fn advance_command(from: &CommitId, to: &CommitId) -> [String; 5] {
     ["read-tree", "-m", "-u", from.as_str(), to.as_str()].map(str::to_owned)
 }
 
-/// What `settle` needs git to do, each on record before it begins.
-pub type RunGit<'a> = &'a mut dyn FnMut(&[OsString]) -> anyhow::Result<()>;
-
-/// Brings every changed file, and the index entries of them, to `goal`. A file that is neither
-/// side, nor the beginning of one, was changed by somebody else: it is copied beside itself first.
-/// `list` is a scratch file for long path lists. Returns the copies.
-pub fn settle(
-    checkout: &Checkout,
-    changes: &[Change],
-    goal: (Goal, &CommitId),
-    keep_name: &str,
-    list: &Path,
-    run: RunGit<'_>,
-) -> anyhow::Result<Vec<PathBuf>> {
-    let kept = keep_foreign(checkout, changes, keep_name)?;
-    let (there, gone): (Vec<&Change>, Vec<&Change>) =
-        changes.iter().partition(|c| c.side(goal.0).is_some());
-    if !gone.is_empty() {
-        write_list(list, &gone)?;
-        run(&with_list(&["rm", "--cached", "--quiet", "--ignore-unmatch"], list))?;
-        gone.iter().filter(|c| !c.is_gitlink()).try_for_each(|c| remove_file(checkout.top(), &c.path))?;
-    }
-    if !there.is_empty() {
-        write_list(list, &there)?;
-        let source = format!("--source={}", goal.1);
-        run(&with_list(&["restore", &source, "--staged", "--worktree"], list))?;
-    }
-    store::remove(list)?;
-    Ok(kept)
+/// One git command of bringing files to a side, with the paths it works on.
+#[derive(Debug)]
+pub struct SettleStep<'a> {
+    words: Vec<String>,
+    paths: Vec<&'a Change>,
+    removes: bool,
 }
 
-fn with_list(words: &[&str], list: &Path) -> Vec<OsString> {
-    let mut arguments: Vec<OsString> = vec!["--literal-pathspecs".into()];
-    arguments.extend(words.iter().map(OsString::from));
-    let mut from_file = OsString::from("--pathspec-from-file=");
-    from_file.push(list);
-    arguments.push(from_file);
-    arguments.push("--pathspec-file-nul".into());
-    arguments
+/// The commands that bring every changed file, and its index entry, to `goal` (at `commit`) from
+/// any mixture: first what is not there on that side goes, then what is there comes.
+pub fn settle_plan<'a>(changes: &'a [Change], goal: Goal, commit: &CommitId) -> Vec<SettleStep<'a>> {
+    let (there, gone): (Vec<&Change>, Vec<&Change>) = changes.iter().partition(|c| c.side(goal).is_some());
+    let source = format!("--source={commit}");
+    let steps = [
+        (gone, vec!["rm", "--cached", "--quiet", "--ignore-unmatch"], true),
+        (there, vec!["restore", &source, "--staged", "--worktree"], false),
+    ];
+    let some = steps.into_iter().filter(|(paths, ..)| !paths.is_empty());
+    some.map(|(paths, words, removes)| SettleStep {
+        words: words.into_iter().map(str::to_owned).collect(),
+        paths,
+        removes,
+    })
+    .collect()
+}
+
+impl SettleStep<'_> {
+    /// Writes the list of paths, which may be too long for arguments.
+    pub fn prepare(&self, list: &Path) -> anyhow::Result<()> {
+        write_list(list, &self.paths)
+    }
+
+    /// git's arguments.
+    pub fn arguments(&self, list: &Path) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = vec!["--literal-pathspecs".into()];
+        arguments.extend(self.words.iter().map(OsString::from));
+        let mut from_file = OsString::from("--pathspec-from-file=");
+        from_file.push(list);
+        arguments.push(from_file);
+        arguments.push("--pathspec-file-nul".into());
+        arguments
+    }
+
+    /// What git leaves to do: files that went from the index go from the folder.
+    pub fn finish(&self, top: &Path) -> anyhow::Result<()> {
+        let files = self.paths.iter().filter(|c| self.removes && !c.is_gitlink());
+        files.into_iter().try_for_each(|c| remove_file(top, &c.path))
+    }
 }
 
 fn write_list(list: &Path, changes: &[&Change]) -> anyhow::Result<()> {
@@ -171,8 +180,9 @@ fn remove_empty_parents(top: &Path, path: &Path) {
     }
 }
 
-/// Copies every file that is not ours to `<file>.<keep_name>`.
-fn keep_foreign(checkout: &Checkout, changes: &[Change], keep_name: &str) -> anyhow::Result<Vec<PathBuf>> {
+/// A file that is neither side, nor the beginning of one, was changed by somebody else: copies it
+/// to `<file>.<keep_name>`. Returns the copies.
+pub fn keep_foreign(checkout: &Checkout, changes: &[Change], keep_name: &str) -> anyhow::Result<Vec<PathBuf>> {
     let mut kept = Vec::new();
     for path in foreign(checkout, changes)? {
         let file = checkout.top().join(&path);

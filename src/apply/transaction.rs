@@ -1,0 +1,286 @@
+//! A transaction at work: the journal, the status that mirrors it, the step logs, and the one way
+//! in which steps are run. Performs; chooses nothing.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::journal::{Cause, Journal, Phase, UndoStage};
+use super::locks;
+use super::progress::Progress;
+use super::tree::{self, Change, Goal};
+use crate::checkout::Checkout;
+use crate::home::Home;
+use crate::outcome::{Halt, Kind, Reason};
+use crate::report::logs::RunLogs;
+use crate::report::status::{Standing, Status, StepError, whole_seconds};
+use crate::sys::clock;
+use crate::sys::git::Git;
+use crate::sys::process::{End, Finished, Invocation, ProcessMark, Redactor, StepLog};
+
+/// What a transaction works with.
+#[derive(Debug)]
+pub struct Rooms<'a> {
+    /// State home.
+    pub home: &'a Home,
+    /// The checkout as it was when this run began.
+    pub checkout: &'a Checkout,
+    /// git for talking to the remote.
+    pub network: Git,
+    /// Name of the remote.
+    pub remote: String,
+    /// The branch alpha follows.
+    pub branch: String,
+    /// Masks secrets.
+    pub redactor: Redactor,
+}
+
+/// Why a phase did not pass.
+#[derive(Debug)]
+pub enum Stop {
+    /// Nothing was changed; the run ends with this.
+    Refused(Halt),
+    /// The attempt failed.
+    Failed(Box<Cause>),
+    /// This program cannot go on (a signal, a full disk); the journal stays for the next run.
+    Broken(Halt),
+}
+
+impl From<Halt> for Stop {
+    fn from(halt: Halt) -> Self {
+        Self::Broken(halt)
+    }
+}
+
+impl From<anyhow::Error> for Stop {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Broken(error.into())
+    }
+}
+
+/// A transaction at work.
+#[derive(Debug)]
+pub struct Transaction<'a> {
+    /// What it works with.
+    pub rooms: &'a Rooms<'a>,
+    /// Where it stands.
+    pub journal: Journal,
+    /// A dead run's journal was taken up: what was begun may be half done.
+    pub resumed: bool,
+    changes: Option<Vec<Change>>,
+    logs: RunLogs,
+    progress: Progress,
+    /// Output of processes that steps left in the background; kept open until this program ends,
+    /// so that a daemon which writes there while it starts does not fail.
+    left_writers: Vec<Arc<std::fs::File>>,
+}
+
+impl<'a> Transaction<'a> {
+    /// A transaction for this journal; nothing is written yet.
+    pub fn new(rooms: &'a Rooms<'a>, journal: Journal, resumed: bool, progress: Progress) -> Result<Self, Halt> {
+        let logs = RunLogs::create(rooms.home, clock::now(), "apply-update")?;
+        Ok(Self { rooms, journal, resumed, changes: None, logs, progress, left_writers: Vec::new() })
+    }
+
+    /// Makes the journal durable.
+    pub fn save(&self) -> Result<(), Halt> {
+        self.journal.save(self.rooms.home)
+    }
+
+    /// Enters a phase: journal first, then status.
+    pub fn enter(&mut self, phase: Phase) -> Result<(), Halt> {
+        self.journal.enter(phase, clock::now());
+        self.journal.step = None;
+        self.save()?;
+        self.progress.phase(phase.step());
+        self.show(standing(phase), format!("{}: {} → {}", phase.as_str(), self.journal.from, self.journal.to))
+    }
+
+    /// Enters a stage of going back.
+    pub fn enter_undo(&mut self, stage: UndoStage) -> Result<(), Halt> {
+        self.journal.enter_undo(stage, clock::now());
+        self.journal.step = None;
+        self.save()?;
+        self.progress.phase(stage.as_str());
+        self.show(undo_standing(stage), format!("going back to {}: {}", self.journal.from, stage.as_str()))
+    }
+
+    /// Mirrors the journal into the status file.
+    pub fn show(&self, standing: Standing, message: String) -> Result<(), Halt> {
+        self.status(standing, message).save(self.rooms.home)
+    }
+
+    /// The status of this transaction.
+    pub fn status(&self, standing: Standing, message: String) -> Status {
+        let j = &self.journal;
+        let mut status = Status::new(standing, message).owned_by(&j.owner());
+        status.channel = Some(j.channel);
+        status.from = Some(j.from.clone());
+        status.to = Some(j.to.clone());
+        status.from_commit = Some(j.from_commit.clone());
+        status.to_commit = Some(j.to_commit.clone());
+        status.attempt = Some(j.attempt);
+        status.started_at = Some(whole_seconds(j.started_at));
+        status.reason = j.cause.as_ref().map(|c| c.reason.clone());
+        status.error = j.cause.as_ref().map(step_error);
+        status
+    }
+
+    /// The progress display.
+    pub fn progress(&mut self) -> &mut Progress {
+        &mut self.progress
+    }
+
+    /// Where this run's logs go.
+    pub fn logs(&self) -> &RunLogs {
+        &self.logs
+    }
+
+    /// The checkout's top level.
+    pub fn top(&self) -> &Path {
+        self.rooms.checkout.top()
+    }
+
+    /// The deadline of a phase.
+    pub fn deadline(&self, phase: Phase) -> Duration {
+        self.journal.commands.deadline(phase)
+    }
+
+    /// Runs one of the checkout's own commands, on record before it begins.
+    pub fn run_command(&mut self, step: &str, argv: &[String], deadline: Duration) -> Result<Finished, Stop> {
+        let command = Invocation::new(argv, self.top()).deadline(deadline);
+        self.run_on_record(step, &command)
+    }
+
+    /// Runs a git command that changes something, on record before it begins. It must succeed.
+    pub fn run_git(&mut self, phase: Phase, arguments: &[OsString]) -> Result<(), Stop> {
+        let command = self.rooms.checkout.git().command(arguments).deadline(self.deadline(phase));
+        let finished = self.run_on_record(phase.step(), &command)?;
+        if finished.end.success() {
+            return Ok(());
+        }
+        Err(self.failed(phase, &git_words(arguments), &finished))
+    }
+
+    /// Runs a command into the step's log with its process group in the journal.
+    pub fn run_on_record(&mut self, step: &str, command: &Invocation) -> Result<Finished, Stop> {
+        let mut log = StepLog::create(&self.logs.step(step), &self.rooms.redactor)?;
+        let (journal, home, progress) = (&mut self.journal, self.rooms.home, &mut self.progress);
+        let mut announce = |mark: &ProcessMark| {
+            journal.step = Some(mark.clone());
+            Ok(journal.save(home)?)
+        };
+        let mut tick = |elapsed, line: &str| progress.tick(elapsed, line);
+        let finished = command.logged(&mut log, Some(&mut announce), &mut tick)?;
+        self.journal.step = None;
+        if let End::Interrupted(number) = finished.end {
+            return Err(Stop::Broken(interrupted(step, number)));
+        }
+        self.left_writers.extend(finished.left_writer.clone());
+        Ok(finished)
+    }
+
+    /// The failure of a command in a phase.
+    pub fn failed(&self, phase: Phase, command: &str, finished: &Finished) -> Stop {
+        let said = finished.tail.lines().last().map(|l| format!(": {l}")).unwrap_or_default();
+        Stop::Failed(Box::new(Cause {
+            command: Some(command.to_owned()),
+            exit: finished.end.code(),
+            log: Some(self.logs.step(phase.step())),
+            tail: Some(finished.tail.clone()),
+            ..plain_cause(phase, format!("{} failed, '{command}' ended with {}{said}", phase.step(), finished.end))
+        }))
+    }
+
+    /// The files that differ between the two versions.
+    pub fn changes(&mut self) -> Result<&[Change], Stop> {
+        if self.changes.is_none() {
+            let j = &self.journal;
+            self.changes = Some(tree::changes(self.rooms.checkout, &j.from_commit, &j.to_commit)?);
+        }
+        Ok(self.changes.as_deref().unwrap_or_default())
+    }
+
+    /// Brings files and index to one side from whatever mixture is there.
+    pub fn settle(&mut self, goal: Goal) -> Result<(), Stop> {
+        let changes = self.changes()?.to_vec();
+        let commit = match goal {
+            Goal::Old => self.journal.from_commit.clone(),
+            Goal::New => self.journal.to_commit.clone(),
+        };
+        locks::remove_stale(self.rooms.checkout, self.journal.started_at)?;
+        let list = self.rooms.home.root().join("apply_journal.paths");
+        let keep_name = format!("kept-{}", self.journal.id);
+        let checkout = self.rooms.checkout;
+        let kept = tree::keep_foreign(checkout, &changes, &keep_name)?;
+        self.journal.kept.extend(kept);
+        let plan = tree::settle_plan(&changes, goal, &commit);
+        for step in plan {
+            step.prepare(&list)?;
+            self.run_git(Phase::CheckingOut, &step.arguments(&list))?;
+            step.finish(checkout.top())?;
+        }
+        Ok(crate::sys::store::remove(&list)?)
+    }
+}
+
+/// A cause without a command.
+pub fn plain_cause(phase: Phase, message: String) -> Cause {
+    Cause {
+        step: phase.step().to_owned(),
+        reason: phase.failure().code().to_owned(),
+        message,
+        command: None,
+        exit: None,
+        log: None,
+        tail: None,
+    }
+}
+
+/// The failure of a phase without a command.
+pub fn failed_plainly(phase: Phase, message: String) -> Stop {
+    Stop::Failed(Box::new(plain_cause(phase, message)))
+}
+
+/// As the status file has it.
+pub fn step_error(cause: &Cause) -> StepError {
+    StepError {
+        step: cause.step.clone(),
+        command: cause.command.clone(),
+        exit: cause.exit,
+        log: cause.log.clone(),
+        tail: cause.tail.clone(),
+    }
+}
+
+/// A git command as people would type it.
+pub fn git_words(arguments: &[OsString]) -> String {
+    let words: Vec<_> = arguments.iter().map(|a| a.to_string_lossy()).collect();
+    format!("git {}", words.join(" "))
+}
+
+fn interrupted(step: &str, number: i32) -> Halt {
+    let message = format!("stopped by signal {number} during {step}; the next run takes it up from there");
+    Halt::new(Kind::Failed, Reason::Interrupted, message)
+}
+
+fn standing(phase: Phase) -> Standing {
+    match phase {
+        Phase::Fetching | Phase::CheckingOut => Standing::Deploying,
+        Phase::Migrating => Standing::Migrating,
+        Phase::Installing => Standing::Installing,
+        Phase::Restarting => Standing::Restarting,
+        Phase::Verifying => Standing::Verifying,
+    }
+}
+
+fn undo_standing(stage: UndoStage) -> Standing {
+    match stage {
+        UndoStage::Snapshot | UndoStage::Checkout => Standing::Deploying,
+        UndoStage::Migrations => Standing::Migrating,
+        UndoStage::Install => Standing::Installing,
+        UndoStage::Restart => Standing::Restarting,
+        UndoStage::Verify => Standing::Verifying,
+    }
+}
