@@ -15,7 +15,7 @@ use crate::config::{Restart, Settings};
 use crate::home::Home;
 use crate::outcome::{Halt, Reason};
 use crate::sys::process::ProcessMark;
-use crate::version::{ChannelName, CommitId};
+use crate::version::{ChannelName, CommitId, Version};
 
 /// A phase on the way to the new version, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -169,6 +169,8 @@ pub struct Commands {
     pub health: Vec<String>,
     /// Configured interpreter.
     pub python: Option<PathBuf>,
+    /// Files copied before migrations, as configured.
+    pub snapshot: Vec<PathBuf>,
     /// Whether a failed update goes back.
     pub rollback: bool,
     /// Attempts before a target is given up.
@@ -197,6 +199,7 @@ impl Commands {
             },
             health: settings.health.clone(),
             python: settings.python.clone(),
+            snapshot: settings.snapshot.clone(),
             rollback: settings.rollback,
             max_attempts: settings.max_attempts,
             deadlines: deadlines.map(|(phase, d)| (phase.step().to_owned(), d.as_secs())).into(),
@@ -250,6 +253,8 @@ pub struct Journal {
     pub to_commit: CommitId,
     /// Tag wanted, on beta and stable.
     pub tag: Option<String>,
+    /// The project's version before, from which a first run of migrations counts.
+    pub since: Option<Version>,
     /// Where HEAD was.
     pub old_head: HeadPlace,
     /// Where HEAD shall be.
@@ -260,7 +265,7 @@ pub struct Journal {
     pub local_edits: Vec<String>,
     /// Copies made before migrations.
     pub snapshot: Vec<SnapshotEntry>,
-    /// Migrations this attempt put on record.
+    /// Migrations that were pending when this attempt began to run them.
     pub migrations: Vec<String>,
     /// The install command had begun.
     pub install_begun: bool,

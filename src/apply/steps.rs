@@ -1,0 +1,250 @@
+//! The way forward, phase by phase. Each is safe to begin again after a kill.
+
+use std::ffi::OsString;
+use std::time::{Duration, Instant};
+
+use super::journal::{Cause, HeadPlace, Phase};
+use super::transaction::{Stop, Transaction, failed_plainly, plain_cause};
+use super::tree::{self, Goal};
+use super::{fetch, head, preflight, snapshot};
+use crate::migrate::{self, Event, RunResult, Watcher};
+use crate::outcome::{Halt, Reason};
+use crate::sys::process::{Finished, ProcessMark};
+use crate::version::{ChannelName, Version};
+
+/// First pause between two health checks; it doubles up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Longest pause between two health checks.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// What follows a phase that passed.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The next phase.
+    Go,
+    /// The caller restarts the daemon; the next run verifies.
+    AwaitCaller,
+}
+
+/// Performs the journal's phase.
+pub fn perform(tx: &mut Transaction<'_>) -> Result<Next, Stop> {
+    match tx.journal.phase {
+        Phase::Fetching => fetch_and_check(tx)?,
+        Phase::CheckingOut => check_out(tx)?,
+        Phase::Migrating => run_migrations(tx)?,
+        Phase::Installing => install(tx)?,
+        Phase::Restarting => return restart(tx),
+        Phase::Verifying => verify(tx)?,
+    }
+    Ok(Next::Go)
+}
+
+/// The objects come here; then everything that could refuse the update is asked, before anything
+/// of the checkout changes.
+fn fetch_and_check(tx: &mut Transaction<'_>) -> Result<(), Stop> {
+    fetch::fetch(tx)?;
+    let checkout = tx.rooms.checkout;
+    let (branch, to) = (tx.rooms.branch.clone(), tx.journal.to_commit.clone());
+    if tx.journal.tag.is_none() {
+        let tip = match &tx.journal.old_head.branch {
+            Some(_) => Some(checkout.commit().clone()),
+            None => preflight::branch_tip(checkout, &branch)?,
+        };
+        if let Some(tip) = tip {
+            fast_forward(tx, &tip, &branch)?;
+            tx.journal.branch_before = Some(tip);
+        }
+    }
+    preflight::nothing_is_lost(checkout, &to).map_err(Stop::Refused)?;
+    let changes = tx.changes()?.to_vec();
+    tx.journal.local_edits = preflight::local_edits(checkout, &changes).map_err(Stop::Refused)?;
+    preflight::untracked(checkout, &changes).map_err(Stop::Refused)
+}
+
+fn fast_forward(tx: &mut Transaction<'_>, tip: &crate::version::CommitId, branch: &str) -> Result<(), Stop> {
+    let (checkout, to) = (tx.rooms.checkout, tx.journal.to_commit.clone());
+    let first = preflight::fast_forward(checkout, tip, branch, &to);
+    if first.is_ok() || !checkout.is_shallow() {
+        return first.map_err(Stop::Refused);
+    }
+    fetch::deepen(tx)?;
+    preflight::fast_forward(checkout, tip, branch, &to).map_err(Stop::Refused)
+}
+
+/// Files, index, HEAD. The first try is git's own merge, which refuses rather than overwrite; what
+/// a dead run left half done is settled instead.
+fn check_out(tx: &mut Transaction<'_>) -> Result<(), Stop> {
+    if tx.resumed {
+        tx.settle(Goal::New)?;
+    } else {
+        refresh_index(tx)?;
+        let command = tree::advance_command(&tx.journal.from_commit, &tx.journal.to_commit);
+        tx.run_git(Phase::CheckingOut, &command.map(OsString::from))?;
+    }
+    let place = tx.journal.new_head.clone();
+    move_head(tx, &place)
+}
+
+/// Touched but unchanged files must not look changed to the merge. Its exit code tells of edited
+/// files, which were looked at before.
+fn refresh_index(tx: &mut Transaction<'_>) -> Result<(), Stop> {
+    let command = tx.rooms.checkout.git().command(&["update-index", "-q", "--refresh"]);
+    tx.run_on_record(Phase::CheckingOut.step(), &command).map(drop)
+}
+
+/// Takes HEAD to a place, wherever it is now.
+pub fn move_head(tx: &mut Transaction<'_>, place: &HeadPlace) -> Result<(), Stop> {
+    let note = format!("apply-update: {} -> {}", tx.journal.from, tx.journal.to);
+    for command in head::moves(tx.rooms.checkout, place, &note)? {
+        tx.run_git(Phase::CheckingOut, &command)?;
+    }
+    Ok(())
+}
+
+fn run_migrations(tx: &mut Transaction<'_>) -> Result<(), Stop> {
+    if tx.journal.snapshot.is_empty() {
+        tx.journal.snapshot = snapshot::take(tx.rooms.home, tx.top(), &tx.journal.commands.snapshot)?;
+        tx.save()?;
+    }
+    let Some(to) = migration_target(tx) else { return Ok(()) };
+    let planned = migrations(tx, &to, true)?;
+    let ids = planned.pending.iter().map(ToString::to_string);
+    let mut all: Vec<String> = tx.journal.migrations.drain(..).chain(ids).collect();
+    all.sort();
+    all.dedup();
+    tx.journal.migrations = all;
+    tx.save()?;
+    let result = migrations(tx, &to, false)?;
+    match result.failed {
+        None => Ok(()),
+        Some(failure) if failure.interrupted => {
+            Err(Stop::Broken(Halt::failed(Reason::Interrupted, failure.error)))
+        }
+        Some(failure) => Err(Stop::Failed(Box::new(Cause {
+            log: Some(failure.log.clone()),
+            command: Some(failure.id.to_string()),
+            ..plain_cause(Phase::Migrating, format!("migration {} failed: {}", failure.id, failure.error))
+        }))),
+    }
+}
+
+/// On beta and stable what was released; on alpha what the project's files say now.
+fn migration_target(tx: &Transaction<'_>) -> Option<Version> {
+    let version = match tx.journal.channel {
+        ChannelName::Alpha => crate::project::version(tx.top()),
+        _ => Version::parse(&tx.journal.to),
+    };
+    version.map(|v| v.release())
+}
+
+fn migrations(tx: &mut Transaction<'_>, to: &Version, dry_run: bool) -> Result<RunResult, Stop> {
+    let logs = tx.logs().clone();
+    let redactor = tx.rooms.redactor.clone();
+    let home = tx.rooms.home;
+    let top = tx.top().to_owned();
+    let commit = tx.journal.to_commit.clone();
+    let request = migrate::Request {
+        checkout: &top,
+        commit: Some(&commit),
+        home,
+        from: None,
+        to: to.clone(),
+        since: tx.journal.since.clone(),
+        installed: to.clone(),
+        python: tx.journal.commands.python.clone(),
+        timeout: tx.deadline(Phase::Migrating),
+        lock_wait: migrate::LOCK_WAIT,
+        redactor: &redactor,
+        logs: &logs,
+        strict: false,
+        dry_run,
+    };
+    let mut journal = tx.journal.clone();
+    let mut announce = |mark: &ProcessMark| {
+        journal.step = Some(mark.clone());
+        Ok(journal.save(home)?)
+    };
+    let progress = tx.progress();
+    let mut tell = |event: Event<'_>| {
+        if let Event::Goes { elapsed, line, .. } = event {
+            progress.tick(elapsed, line);
+        }
+    };
+    let mut watcher = Watcher { tell: &mut tell, announce: Some(&mut announce) };
+    migrate::run(&request, &mut watcher).map_err(|halt| {
+        let message = format!("migrations cannot run: {halt}");
+        Stop::Failed(Box::new(Cause { reason: halt.reason.code().to_owned(), ..plain_cause(Phase::Migrating, message) }))
+    })
+}
+
+fn install(tx: &mut Transaction<'_>) -> Result<(), Stop> {
+    let command = tx.journal.commands.install.clone();
+    if command.is_empty() {
+        return Ok(());
+    }
+    tx.journal.install_begun = true;
+    tx.save()?;
+    let finished = tx.run_command(Phase::Installing.step(), &command, tx.deadline(Phase::Installing))?;
+    passed(tx, Phase::Installing, &command, &finished)
+}
+
+/// A restart may end this very program (it runs from the daemon's own service, say). It is begun at
+/// most twice, then the health check decides.
+fn restart(tx: &mut Transaction<'_>) -> Result<Next, Stop> {
+    let Some(command) = tx.journal.commands.restart.clone() else {
+        tx.journal.restarts_begun = tx.journal.restarts_begun.max(1);
+        tx.journal.awaiting_caller = true;
+        return Ok(Next::AwaitCaller);
+    };
+    if tx.resumed && tx.journal.restarts_begun > 1 {
+        return Ok(Next::Go);
+    }
+    tx.journal.restarts_begun += 1;
+    tx.save()?;
+    let finished = tx.run_command(Phase::Restarting.step(), &command, tx.deadline(Phase::Restarting))?;
+    passed(tx, Phase::Restarting, &command, &finished).map(|()| Next::Go)
+}
+
+fn verify(tx: &mut Transaction<'_>) -> Result<(), Stop> {
+    match health(tx)? {
+        None => Ok(()),
+        Some(cause) => Err(Stop::Failed(Box::new(cause))),
+    }
+}
+
+/// Asks the health command until it passes or its deadline ends. `None`: healthy.
+pub fn health(tx: &mut Transaction<'_>) -> Result<Option<Cause>, Stop> {
+    let command = tx.journal.commands.health.clone();
+    if command.is_empty() {
+        return Ok(None);
+    }
+    let until = Instant::now() + tx.deadline(Phase::Verifying);
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let finished = tx.run_command(Phase::Verifying.step(), &command, left.max(FIRST_PAUSE))?;
+        if finished.end.success() {
+            return Ok(None);
+        }
+        if Instant::now() + pause >= until {
+            return match tx.failed(Phase::Verifying, &command.join(" "), &finished) {
+                Stop::Failed(cause) => Ok(Some(*cause)),
+                other => Err(other),
+            };
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+fn passed(tx: &Transaction<'_>, phase: Phase, command: &[String], finished: &Finished) -> Result<(), Stop> {
+    if finished.end.success() {
+        return Ok(());
+    }
+    Err(tx.failed(phase, &command.join(" "), finished))
+}
+
+/// For callers that have a sentence only.
+pub fn fail(phase: Phase, message: String) -> Stop {
+    failed_plainly(phase, message)
+}

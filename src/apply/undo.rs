@@ -1,0 +1,124 @@
+//! The way back, stage by stage: snapshot, migrations, checkout, install, restart, health of the
+//! previous version. Each is safe to begin again after a kill.
+
+use super::journal::{Cause, Phase, UndoStage};
+use super::transaction::{Stop, Transaction, plain_cause};
+use super::tree::Goal;
+use super::{head, snapshot, steps};
+use crate::migrate::{self, MigrationId};
+use crate::report;
+
+/// Performs one stage of going back.
+pub fn perform(tx: &mut Transaction<'_>, stage: UndoStage) -> Result<(), Stop> {
+    match stage {
+        UndoStage::Snapshot => put_back(tx),
+        UndoStage::Migrations => ask_migrations(tx),
+        UndoStage::Checkout => check_out_old(tx),
+        UndoStage::Install => install_old(tx),
+        UndoStage::Restart => restart_old(tx),
+        UndoStage::Verify => verify_old(tx),
+    }
+}
+
+fn put_back(tx: &mut Transaction<'_>) -> Result<(), Stop> {
+    if tx.journal.phase < Phase::Migrating {
+        return Ok(());
+    }
+    migrate::end_interrupted(tx.rooms.home)?;
+    snapshot::restore(&tx.journal.snapshot).map_err(|e| steps::fail(Phase::Migrating, format!("{e:#}")))
+}
+
+/// The new scripts are still there; those whose work is undone by the snapshot leave the record.
+/// A script that cannot be asked stays on record: its work may well be there.
+fn ask_migrations(tx: &mut Transaction<'_>) -> Result<(), Stop> {
+    let ids: Vec<MigrationId> = tx.journal.migrations.iter().filter_map(|id| MigrationId::parse(id)).collect();
+    if tx.journal.phase < Phase::Migrating || ids.is_empty() {
+        return Ok(());
+    }
+    if let Err(halt) = steps::recheck(tx, &ids) {
+        report::warn(&format!("the migrations could not be asked whether they still hold: {halt}"));
+    }
+    Ok(())
+}
+
+fn check_out_old(tx: &mut Transaction<'_>) -> Result<(), Stop> {
+    if tx.journal.phase < Phase::CheckingOut {
+        return Ok(());
+    }
+    tx.settle(Goal::Old)?;
+    let place = tx.journal.old_head.clone();
+    steps::move_head(tx, &place)?;
+    for command in head::branch_back(tx.rooms.checkout, &tx.journal)? {
+        tx.run_git(Phase::CheckingOut, &command)?;
+    }
+    Ok(())
+}
+
+fn install_old(tx: &mut Transaction<'_>) -> Result<(), Stop> {
+    let command = tx.journal.commands.install.clone();
+    if !tx.journal.install_begun || command.is_empty() {
+        return Ok(());
+    }
+    run(tx, Phase::Installing, &command)
+}
+
+/// As on the way forward, at most twice: the restart may end this very program.
+fn restart_old(tx: &mut Transaction<'_>) -> Result<(), Stop> {
+    let Some(command) = tx.journal.commands.restart.clone() else { return Ok(()) };
+    if tx.journal.restarts_begun == 0 || (tx.resumed && tx.journal.restarts_back > 1) {
+        return Ok(());
+    }
+    tx.journal.restarts_back += 1;
+    tx.save()?;
+    run(tx, Phase::Restarting, &command)
+}
+
+fn verify_old(tx: &mut Transaction<'_>) -> Result<(), Stop> {
+    if tx.journal.restarts_begun == 0 || tx.journal.commands.restart.is_none() {
+        return Ok(());
+    }
+    match steps::health(tx)? {
+        None => Ok(()),
+        Some(cause) => Err(Stop::Failed(Box::new(cause))),
+    }
+}
+
+fn run(tx: &mut Transaction<'_>, phase: Phase, command: &[String]) -> Result<(), Stop> {
+    let finished = tx.run_command(&format!("undo-{}", phase.step()), command, tx.deadline(phase))?;
+    if finished.end.success() {
+        return Ok(());
+    }
+    let Stop::Failed(cause) = tx.failed(phase, &command.join(" "), &finished) else { return Ok(()) };
+    let log = tx.logs().step(&format!("undo-{}", phase.step()));
+    Err(Stop::Failed(Box::new(Cause { log: Some(log), ..*cause })))
+}
+
+/// What a person does when the way back itself failed.
+pub fn by_hand(tx: &Transaction<'_>) -> Vec<String> {
+    let j = &tx.journal;
+    let place = match &j.old_head.branch {
+        Some(branch) => format!("git switch {branch} && git merge --ff-only {}", j.from_commit),
+        None => format!("git switch --detach {}", j.from_commit),
+    };
+    let mut lines = vec![format!("cd {}", tx.top().display()), place];
+    for entry in &j.snapshot {
+        if let Some(copy) = &entry.copy {
+            lines.push(format!("cp {} {}", copy.display(), entry.path.display()));
+        }
+    }
+    lines.push(j.commands.install.join(" "));
+    lines.extend(j.commands.restart.as_ref().map(|r| r.join(" ")));
+    lines.push("apply-update --retry".to_owned());
+    lines.retain(|l| !l.is_empty());
+    lines
+}
+
+/// The failure of going back, told with the stage.
+pub fn failure(stage: UndoStage, stop: Stop) -> Cause {
+    match stop {
+        Stop::Failed(cause) => Cause { message: format!("{}: {}", stage.as_str(), cause.message), ..*cause },
+        Stop::Refused(halt) | Stop::Broken(halt) => {
+            plain_cause(Phase::CheckingOut, format!("{}: {halt}", stage.as_str()))
+        }
+    }
+}
