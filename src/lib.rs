@@ -22,6 +22,7 @@ pub mod migrate;
 pub mod outcome;
 pub mod plan;
 pub mod policy;
+pub mod project;
 pub mod report;
 pub mod signal;
 pub mod sys;

@@ -76,8 +76,7 @@ pub fn parse(text: &str) -> Result<Option<Rc<Node>>, YamlFault> {
     let mut builder = Builder::default();
     let mut parser = Parser::new_from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
     while let Some(event) = parser.next_event() {
-        let (event, span) =
-            event.map_err(|e| YamlFault { line: e.marker().line(), message: explain(e.info()) })?;
+        let (event, span) = event.map_err(|e| explain(text, e.marker().line(), e.info()))?;
         builder.take(event, span.start.line())?;
     }
     Ok(builder.root)
@@ -94,8 +93,18 @@ fn refuse_nul(text: &str) -> Result<(), YamlFault> {
     }
 }
 
-fn explain(info: &str) -> String {
-    format!("not valid YAML: {info}")
+/// The parser's complaint. About a tab it names the line where the value began; the tab that
+/// disturbs it is at the beginning of a later one.
+fn explain(text: &str, line: usize, info: &str) -> YamlFault {
+    let indented = |l: &str| l.trim_start_matches(' ').starts_with('\t');
+    let later = text.lines().skip(line.saturating_sub(1)).position(indented);
+    match later.filter(|_| info.contains("tab")) {
+        Some(further) => YamlFault {
+            line: line + further,
+            message: "not valid YAML: a tab cannot indent; use spaces".to_owned(),
+        },
+        None => YamlFault { line, message: format!("not valid YAML: {info}") },
+    }
 }
 
 /// A collection whose end has not come yet.
