@@ -20,8 +20,7 @@ pub fn moves(checkout: &Checkout, place: &HeadPlace, note: &str) -> anyhow::Resu
     };
     let name = format!("refs/heads/{branch}");
     let mut commands = Vec::new();
-    let tip = git.run(&["rev-parse", "--verify", "--quiet", &name])?;
-    let tip = String::from_utf8_lossy(&tip.stdout).trim().to_owned();
+    let tip = tip(checkout, &name)?;
     if tip != place.commit.as_str() {
         let old = if tip.is_empty() { "0".repeat(place.commit.as_str().len()) } else { tip };
         commands.push(words(&["update-ref", "-m", note, &name, place.commit.as_str(), &old]));
@@ -33,15 +32,24 @@ pub fn moves(checkout: &Checkout, place: &HeadPlace, note: &str) -> anyhow::Resu
 }
 
 /// The commands that put a branch back which was moved although HEAD was elsewhere before.
-pub fn branch_back(journal: &Journal) -> Vec<Vec<OsString>> {
+pub fn branch_back(checkout: &Checkout, journal: &Journal) -> anyhow::Result<Vec<Vec<OsString>>> {
     let moved = journal.new_head.branch.as_ref().filter(|b| journal.old_head.branch.as_ref() != Some(*b));
-    let Some(branch) = moved else { return vec![] };
+    let Some(branch) = moved else { return Ok(vec![]) };
     let name = format!("refs/heads/{branch}");
     let now = journal.to_commit.as_str();
-    match &journal.branch_before {
-        Some(before) => vec![words(&["update-ref", &name, before.as_str(), now])],
-        None => vec![words(&["update-ref", "-d", &name, now])],
+    if tip(checkout, &name)? != now || journal.branch_before.as_ref() == Some(&journal.to_commit) {
+        return Ok(vec![]);
     }
+    Ok(vec![match &journal.branch_before {
+        Some(before) => words(&["update-ref", &name, before.as_str(), now]),
+        None => words(&["update-ref", "-d", &name, now]),
+    }])
+}
+
+/// Where a ref is; empty when there is none.
+fn tip(checkout: &Checkout, name: &str) -> anyhow::Result<String> {
+    let found = checkout.git().run(&["rev-parse", "--verify", "--quiet", name])?;
+    Ok(String::from_utf8_lossy(&found.stdout).trim().to_owned())
 }
 
 fn words(text: &[&str]) -> Vec<OsString> {

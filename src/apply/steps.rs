@@ -7,7 +7,7 @@ use super::journal::{Cause, HeadPlace, Phase};
 use super::transaction::{Stop, Transaction, failed_plainly, plain_cause};
 use super::tree::{self, Goal};
 use super::{fetch, head, preflight, snapshot};
-use crate::migrate::{self, Event, RunResult, Watcher};
+use crate::migrate::{self, Event, MigrationId, RunResult, Watcher};
 use crate::outcome::{Halt, Reason};
 use crate::sys::process::{Finished, ProcessMark};
 use crate::version::{ChannelName, Version};
@@ -138,14 +138,35 @@ fn migration_target(tx: &Transaction<'_>) -> Option<Version> {
 }
 
 fn migrations(tx: &mut Transaction<'_>, to: &Version, dry_run: bool) -> Result<RunResult, Stop> {
-    let logs = tx.logs().clone();
-    let redactor = tx.rooms.redactor.clone();
-    let home = tx.rooms.home;
-    let top = tx.top().to_owned();
-    let commit = tx.journal.to_commit.clone();
+    let ran = with_migrations(tx, to, dry_run, migrate::run);
+    ran.map_err(|halt| {
+        let message = format!("migrations cannot run: {halt}");
+        let cause = plain_cause(Phase::Migrating, message);
+        Stop::Failed(Box::new(Cause { reason: halt.reason.code().to_owned(), ..cause }))
+    })
+}
+
+/// Asks migrations of this attempt whether they still hold, with the scripts that are there now.
+pub fn recheck(tx: &mut Transaction<'_>, ids: &[MigrationId]) -> Result<(), Halt> {
+    let Some(to) = migration_target(tx) else { return Ok(()) };
+    let asked = with_migrations(tx, &to, false, |request, watcher| migrate::recheck(request, ids, watcher));
+    asked.map(drop)
+}
+
+/// Calls the migration room with everything it needs of this transaction; its interpreter is on
+/// record before it begins.
+fn with_migrations<T>(
+    tx: &mut Transaction<'_>,
+    to: &Version,
+    dry_run: bool,
+    call: impl FnOnce(&migrate::Request<'_>, &mut Watcher<'_>) -> Result<T, Halt>,
+) -> Result<T, Halt> {
+    let (top, logs) = (tx.top().to_owned(), tx.logs().clone());
+    let (home, redactor) = (tx.rooms.home, &tx.rooms.redactor);
+    let mut journal = tx.journal.clone();
     let request = migrate::Request {
         checkout: &top,
-        commit: Some(&commit),
+        commit: Some(&tx.journal.to_commit.clone()),
         home,
         from: None,
         to: to.clone(),
@@ -154,12 +175,11 @@ fn migrations(tx: &mut Transaction<'_>, to: &Version, dry_run: bool) -> Result<R
         python: tx.journal.commands.python.clone(),
         timeout: tx.deadline(Phase::Migrating),
         lock_wait: migrate::LOCK_WAIT,
-        redactor: &redactor,
+        redactor,
         logs: &logs,
         strict: false,
         dry_run,
     };
-    let mut journal = tx.journal.clone();
     let mut announce = |mark: &ProcessMark| {
         journal.step = Some(mark.clone());
         Ok(journal.save(home)?)
@@ -170,11 +190,7 @@ fn migrations(tx: &mut Transaction<'_>, to: &Version, dry_run: bool) -> Result<R
             progress.tick(elapsed, line);
         }
     };
-    let mut watcher = Watcher { tell: &mut tell, announce: Some(&mut announce) };
-    migrate::run(&request, &mut watcher).map_err(|halt| {
-        let message = format!("migrations cannot run: {halt}");
-        Stop::Failed(Box::new(Cause { reason: halt.reason.code().to_owned(), ..plain_cause(Phase::Migrating, message) }))
-    })
+    call(&request, &mut Watcher { tell: &mut tell, announce: Some(&mut announce) })
 }
 
 fn install(tx: &mut Transaction<'_>) -> Result<(), Stop> {

@@ -1,0 +1,332 @@
+//! Performs a plan as a transaction that always ends well: in the new version, healthy, or in the
+//! old one, with the reason on record. Chooses nothing: what to install was decided by the signal
+//! (or a person) and `plan`.
+//!
+//! `mod` decides whether to begin, [`drive`] goes through the phases, [`steps`] and [`undo`] are
+//! the two ways, [`journal`] is what survives a kill, [`recover`] takes it up again.
+
+mod drive;
+mod fetch;
+pub mod finish;
+mod head;
+pub mod journal;
+mod locks;
+pub mod outlook;
+pub mod preflight;
+pub mod progress;
+mod recover;
+mod snapshot;
+mod steps;
+pub mod transaction;
+pub mod tree;
+mod undo;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use self::journal::{Commands, Journal, Phase};
+use self::progress::{Mode, Progress};
+use self::transaction::{Rooms, Transaction};
+use crate::checkout::Checkout;
+use crate::config::Settings;
+use crate::failed::{self, FailedTarget};
+use crate::hold::Hold;
+use crate::home::Home;
+use crate::outcome::{Exit, Halt, Kind, Outcome, Reason};
+use crate::plan::{self, Installed, Patience, Target, Verdict};
+use crate::policy::{self, Activity};
+use crate::project::{Project, installed_version};
+use crate::report::status::{Standing, Status, whole_seconds};
+use crate::signal::Signal;
+use crate::sys::clock;
+use crate::sys::lock::LockGuard;
+use crate::sys::process::ProcessMark;
+use crate::version::Version;
+
+/// What a person or the cron runner asks for.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// Skip hold, window, idle, stagger, minimum age and turn-taking.
+    pub now: bool,
+    /// Forget earlier failures.
+    pub retry: bool,
+    /// A target other than the signal's.
+    pub target: Option<Target>,
+    /// The target may be older than what is installed.
+    pub allow_downgrade: bool,
+    /// Leave the restart to the caller.
+    pub no_restart: bool,
+    /// Where progress is shown.
+    pub progress: Option<Mode>,
+}
+
+/// What a run works with once its settings are known.
+#[derive(Debug)]
+pub struct Applier<'a> {
+    /// State home.
+    pub home: &'a Home,
+    /// The checkout.
+    pub checkout: &'a Checkout,
+    /// Settings.
+    pub settings: &'a Settings,
+    /// What the transaction works with.
+    pub rooms: &'a Rooms<'a>,
+}
+
+/// Takes the lock that every run holds from beginning to end.
+pub fn lock(home: &Home) -> Result<LockGuard, Halt> {
+    LockGuard::acquire(&home.apply_lock(), Duration::ZERO)?
+        .ok_or_else(|| Halt::busy("another apply-update is at work; 'telec update status' shows how far it is"))
+}
+
+/// Takes up a dead run, if there is one. `None`: there is nothing to take up.
+pub fn take_up_dead_run(
+    rooms: &Rooms<'_>,
+    journal: Option<Journal>,
+    request: &Request,
+) -> Result<Option<Outcome>, Halt> {
+    let Some(journal) = journal else { return Ok(None) };
+    if journal.repo != rooms.checkout.top() {
+        let repo = journal.repo.display();
+        let message = format!("an update of {repo} is not finished; run 'apply-update --repo {repo}' first");
+        return Err(Halt::blocked(Reason::OtherCheckout, message));
+    }
+    if journal.stopped {
+        return Ok(None);
+    }
+    if journal.undo_failures >= journal.commands.max_attempts && !request.retry {
+        let message = format!(
+            "going back to {} failed {} times; see 'telec update status', put it right by hand, then 'apply-update --retry'",
+            journal.from, journal.undo_failures
+        );
+        return Err(Halt::blocked(Reason::RollbackFailed, message));
+    }
+    recover::take_up(rooms, journal, progress_of(request)).map(Some)
+}
+
+impl Applier<'_> {
+    /// Applies the signal, or what the request names.
+    pub fn apply(&self, request: &Request) -> Result<Outcome, Halt> {
+        let now = clock::now();
+        let target = match self.choose(request)? {
+            Ok(target) => target,
+            Err(outcome) => return Ok(outcome),
+        };
+        let failed = failed::lookup(self.home, &target.commit)?;
+        self.patience(failed.as_ref(), request, now)?;
+        if !request.now {
+            self.policy(&target, now)?;
+        }
+        if let Some(stopped) = self.stopped_at(&target)? {
+            return recover::go_on(self.rooms, stopped, progress_of(request));
+        }
+        let attempts = failed.filter(|_| !request.retry).map_or(0, |f| f.attempts);
+        if request.retry {
+            failed::forget(self.home, &target.commit)?;
+        }
+        self.begin(&target, attempts.saturating_add(1), request, now)
+    }
+
+    /// What to install, or why nothing is.
+    fn choose(&self, request: &Request) -> Result<Result<Target, Outcome>, Halt> {
+        if let Some(target) = &request.target {
+            return self.asked_for(target, request);
+        }
+        if let Some(journal) = Journal::read(self.home)?.filter(|j| j.stopped)
+            && self.checkout.commit() == &journal.to_commit
+            && Signal::read(self.home)?.is_none_or(|s| s.available_commit == journal.to_commit)
+        {
+            return Ok(Ok(target_of(&journal)));
+        }
+        let Some(signal) = Signal::read(self.home)? else {
+            return self.nothing(Reason::NoSignal, "no update is signalled; version-watch looks for one".to_owned());
+        };
+        let version = self.installed()?;
+        let installed = Installed {
+            top: self.checkout.top(),
+            commit: self.checkout.commit(),
+            version: version.as_ref(),
+        };
+        match plan::judge(self.settings, &installed, &signal) {
+            Verdict::Install(target) => Ok(Ok(target)),
+            Verdict::Leave(reason, message) => self.nothing(reason, message),
+            Verdict::Withdraw(reason, message) => {
+                signal.withdraw_this(self.home)?;
+                self.nothing(reason, message)
+            }
+            Verdict::Refuse(reason, message) => {
+                signal.withdraw_this(self.home)?;
+                Err(Halt::blocked(reason, message))
+            }
+        }
+    }
+
+    fn asked_for(&self, target: &Target, request: &Request) -> Result<Result<Target, Outcome>, Halt> {
+        if target.commit == *self.checkout.commit() {
+            return self.nothing(Reason::UpToDate, format!("{} is installed already", target.version));
+        }
+        let version = self.installed()?;
+        let installed = Installed {
+            top: self.checkout.top(),
+            commit: self.checkout.commit(),
+            version: version.as_ref(),
+        };
+        match plan::downgrade(&installed, target).filter(|_| !request.allow_downgrade) {
+            Some(message) => Err(Halt::blocked(Reason::Downgrade, message)),
+            None => Ok(Ok(target.clone())),
+        }
+    }
+
+    /// The installed version on beta and stable.
+    pub fn installed(&self) -> Result<Option<Version>, Halt> {
+        let tags = self.checkout.tags_at(self.checkout.commit())?;
+        Ok(installed_version(&tags, &Project::read(self.checkout.top())))
+    }
+
+    fn nothing(&self, reason: Reason, message: String) -> Result<Result<Target, Outcome>, Halt> {
+        let stale = Status::read(self.home)?.is_some_and(|s| {
+            matches!(s.status, Standing::Deferred | Standing::Blocked) || (s.status.is_under_way() && !s.is_running())
+        });
+        if stale {
+            Status::new(Standing::Idle, message.clone()).because(reason).save(self.home)?;
+        }
+        Ok(Err(Outcome::new(Exit::Done, "nothing", message).because(reason)))
+    }
+
+    /// A transaction that stopped at this very target with `rollback: false`.
+    fn stopped_at(&self, target: &Target) -> Result<Option<Journal>, Halt> {
+        let journal = Journal::read(self.home)?;
+        Ok(journal.filter(|j| j.stopped && j.to_commit == target.commit && self.checkout.commit() == &j.to_commit))
+    }
+
+    fn patience(&self, failed: Option<&FailedTarget>, request: &Request, now: Timestamp) -> Result<(), Halt> {
+        match plan::patience(failed, self.settings.max_attempts, request.retry, now) {
+            Patience::Try => Ok(()),
+            Patience::GivenUp(message) => Err(Halt::blocked(Reason::GivenUp, message)),
+            Patience::BackOff(until, message) => {
+                Err(Halt::deferred(Reason::BackingOff, message).with("next_try_at", clock::rfc3339(until)))
+            }
+        }
+    }
+
+    fn policy(&self, target: &Target, now: Timestamp) -> Result<(), Halt> {
+        let hold = Hold::read(self.home)?;
+        let (policy, computer) = (&self.settings.policy, &self.settings.computer);
+        let mut activity = || activity(self.settings, now);
+        match policy::decide(policy, computer, target, hold.as_ref(), now, &mut activity) {
+            None => Ok(()),
+            Some(deferral) => {
+                let until = deferral.until.map(clock::rfc3339);
+                Err(Halt::deferred(deferral.reason, deferral.message).with("until", until))
+            }
+        }
+    }
+
+    fn begin(&self, target: &Target, attempt: u32, request: &Request, now: Timestamp) -> Result<Outcome, Halt> {
+        let journal = self.journal(target, attempt, request, now)?;
+        let mut tx = Transaction::new(self.rooms, journal, false, progress_of(request))?;
+        tx.enter(Phase::Fetching)?;
+        drive::drive(&mut tx)
+    }
+
+    /// Everything that could refuse before the remote is asked, then the first journal.
+    fn journal(&self, target: &Target, attempt: u32, request: &Request, now: Timestamp) -> Result<Journal, Halt> {
+        preflight::quiet(self.checkout)?;
+        preflight::remote(self.checkout, &self.settings.remote)?;
+        let tag = target.tag.as_deref();
+        let (old_head, new_head) =
+            preflight::heads(self.checkout, &self.settings.branch, tag, &target.commit)?;
+        let version = self.installed()?;
+        let from = match target.tag {
+            None => self.checkout.commit().short().to_owned(),
+            Some(_) => version.as_ref().map_or_else(|| self.checkout.commit().short().to_owned(), Version::to_string),
+        };
+        let own = ProcessMark::own();
+        Ok(Journal {
+            schema: 1,
+            id: attempt_id(now),
+            phase: Phase::Fetching,
+            undo: None,
+            awaiting_caller: false,
+            stopped: false,
+            attempt,
+            resumes: 0,
+            undo_failures: 0,
+            pid: own.pid,
+            pid_started: own.started,
+            step: None,
+            repo: self.checkout.top().to_owned(),
+            channel: target.channel,
+            from,
+            to: target.version.clone(),
+            from_commit: self.checkout.commit().clone(),
+            to_commit: target.commit.clone(),
+            tag: target.tag.clone(),
+            since: version.map(|v| v.release()),
+            old_head,
+            new_head,
+            branch_before: None,
+            local_edits: vec![],
+            snapshot: vec![],
+            migrations: vec![],
+            install_begun: false,
+            restarts_begun: 0,
+            restarts_back: 0,
+            kept: vec![],
+            cause: None,
+            commands: Commands::of(self.settings, request.no_restart),
+            started_at: now,
+            phase_at: now,
+            durations: std::collections::BTreeMap::new(),
+            extra: serde_json::Map::new(),
+        })
+    }
+}
+
+/// Writes into the status file why a run did not begin, or how it was refused.
+pub fn show_refusal(home: &Home, target: Option<&Target>, halt: &Halt) -> Result<(), Halt> {
+    let standing = match halt.kind {
+        Kind::Deferred | Kind::Unreachable => Standing::Deferred,
+        Kind::Blocked => Standing::Blocked,
+        Kind::Failed | Kind::RolledBack => Standing::Error,
+        Kind::Busy | Kind::Invalid => return Ok(()),
+    };
+    // A run that broke off keeps the status that says how far it came.
+    if standing == Standing::Error && home.journal().path().exists() {
+        return Ok(());
+    }
+    let mut status = Status::new(standing, halt.message.clone()).because(halt.reason);
+    if let Some(target) = target {
+        status.channel = Some(target.channel);
+        status.to = Some(target.version.clone());
+        status.to_commit = Some(target.commit.clone());
+    }
+    let at = |key: &str| halt.details.get(key).and_then(|v| v.as_str()?.parse::<Timestamp>().ok());
+    status.next_try_at = at("next_try_at").or_else(|| at("until")).map(whole_seconds);
+    status.save(home)
+}
+
+fn target_of(journal: &Journal) -> Target {
+    Target {
+        channel: journal.channel,
+        version: journal.to.clone(),
+        commit: journal.to_commit.clone(),
+        tag: journal.tag.clone(),
+        detected_at: journal.started_at,
+        published_at: None,
+    }
+}
+
+fn progress_of(request: &Request) -> Progress {
+    Progress::new(request.progress.unwrap_or(Mode::Silent))
+}
+
+fn activity(_settings: &Settings, _now: Timestamp) -> Activity {
+    Activity::Idle
+}
+
+/// Names an attempt; sorts by time.
+fn attempt_id(now: Timestamp) -> String {
+    format!("{}-{}", now.strftime("%Y%m%dT%H%M%SZ"), std::process::id())
+}

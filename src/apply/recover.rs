@@ -1,0 +1,64 @@
+//! Taking up the journal of a dead run: whatever it had running is ended, then the transaction
+//! goes on in the direction it had. A transaction that keeps dying turns back.
+
+use super::drive::drive;
+use super::journal::{Journal, UndoStage};
+use super::progress::Progress;
+use super::transaction::{Rooms, Transaction, plain_cause};
+use crate::outcome::{Halt, Outcome, Reason};
+use crate::sys::clock;
+use crate::sys::process;
+
+/// Taken up so often, a transaction that goes forward turns back.
+const MAX_RESUMES: u32 = 3;
+
+/// Takes up a dead run's journal and drives it to its end.
+pub fn take_up(rooms: &Rooms<'_>, journal: Journal, progress: Progress) -> Result<Outcome, Halt> {
+    let mut tx = Transaction::new(rooms, journal, true, progress)?;
+    end_step(&mut tx)?;
+    tx.journal.take_over();
+    if tx.journal.awaiting_caller {
+        // Its run ended in order; the wait for the caller is no phase's time.
+        tx.journal.phase_at = clock::now();
+        tx.resumed = false;
+    } else {
+        tx.journal.resumes = tx.journal.resumes.saturating_add(1);
+    }
+    match tx.journal.undo {
+        Some(stage) => tx.enter_undo(stage)?,
+        None if turns_back(&tx.journal) => {
+            let message = format!("it was interrupted {} times during {}", tx.journal.resumes, tx.journal.phase.step());
+            tx.journal.cause = Some(plain_cause(tx.journal.phase, message));
+            tx.enter_undo(UndoStage::Snapshot)?;
+        }
+        None => tx.enter(tx.journal.phase)?,
+    }
+    drive(&mut tx)
+}
+
+/// Goes on with a transaction that stopped where it failed (`rollback: false`).
+pub fn go_on(rooms: &Rooms<'_>, mut journal: Journal, progress: Progress) -> Result<Outcome, Halt> {
+    journal.stopped = false;
+    journal.cause = None;
+    journal.attempt = journal.attempt.saturating_add(1);
+    journal.id = super::attempt_id(clock::now());
+    journal.take_over();
+    let mut tx = Transaction::new(rooms, journal, true, progress)?;
+    tx.enter(tx.journal.phase)?;
+    drive(&mut tx)
+}
+
+fn turns_back(journal: &Journal) -> bool {
+    journal.resumes > MAX_RESUMES && journal.commands.rollback
+}
+
+fn end_step(tx: &mut Transaction<'_>) -> Result<(), Halt> {
+    let Some(mark) = tx.journal.step.take() else { return Ok(()) };
+    if process::end_leftover(&mark) {
+        return Ok(());
+    }
+    Err(Halt::blocked(
+        Reason::InProgress,
+        format!("process group {} of an interrupted update does not end; end it with 'kill -9 -{}'", mark.pid, mark.pid),
+    ))
+}
