@@ -16,6 +16,7 @@ pub mod cli;
 pub mod config;
 pub mod home;
 pub mod outcome;
+pub mod project;
 pub mod report;
 pub mod signal;
 pub mod sys;
