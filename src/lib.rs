@@ -14,6 +14,7 @@
 pub mod checkout;
 pub mod cli;
 pub mod config;
+pub mod detect;
 pub mod home;
 pub mod outcome;
 pub mod project;
