@@ -17,6 +17,7 @@ pub mod cli;
 pub mod config;
 pub mod failed;
 pub mod hold;
+pub mod detect;
 pub mod home;
 pub mod migrate;
 pub mod outcome;

@@ -67,11 +67,15 @@ impl Signal {
         Ok((self, new))
     }
 
-    /// Withdraws whatever is published. Returns whether something was.
+    /// Withdraws whatever is published. Returns whether something was. A damaged or newer file is
+    /// refused unharmed.
     pub fn withdraw(home: &Home) -> Result<bool, Halt> {
         let file = home.signal();
+        if !file.path().exists() {
+            return Ok(false);
+        }
         let locked = file.lock()?;
-        let there = file.path().exists();
+        let there = locked.read::<Self>()?.is_some();
         locked.remove()?;
         Ok(there)
     }

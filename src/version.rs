@@ -38,6 +38,11 @@ impl Version {
         Minor { major: self.0.major, minor: self.0.minor }
     }
 
+    /// Which of two is newer; build metadata makes no difference there.
+    pub fn cmp_precedence(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.cmp_precedence(&other.0)
+    }
+
     /// Without prerelease and build parts.
     pub fn release(&self) -> Self {
         Self::plain(self.0.major, self.0.minor, self.0.patch)

@@ -51,6 +51,11 @@ impl Git {
         self
     }
 
+    /// Knows the secrets that its messages must not show.
+    pub fn redactor(&self) -> &Redactor {
+        &self.redactor
+    }
+
     /// Where it works.
     pub fn dir(&self) -> &Path {
         &self.dir

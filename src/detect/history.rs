@@ -1,0 +1,68 @@
+//! How commits relate, as far as the objects here can tell, and whether a branch on the remote
+//! still continues what was seen there before. The judgement is pure; only `relate` asks git.
+
+use crate::checkout::Checkout;
+use crate::version::CommitId;
+
+/// How an older commit relates to a newer one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// The same commit.
+    Same,
+    /// The first is an ancestor of the second.
+    Before,
+    /// The second is an ancestor of the first.
+    After,
+    /// Neither is an ancestor of the other.
+    Apart,
+    /// The first is not here while the whole history of the second is: it is no ancestor of it.
+    NotBefore,
+    /// The objects needed are not here.
+    Unknown,
+}
+
+/// How `old` relates to `new`.
+pub fn relate(checkout: &Checkout, old: &CommitId, new: &CommitId) -> anyhow::Result<Relation> {
+    if old == new {
+        return Ok(Relation::Same);
+    }
+    if !checkout.has(new)? {
+        return Ok(Relation::Unknown);
+    }
+    let whole = !checkout.is_shallow();
+    if !checkout.has(old)? {
+        return Ok(if whole { Relation::NotBefore } else { Relation::Unknown });
+    }
+    Ok(match (checkout.is_ancestor(old, new)?, checkout.is_ancestor(new, old)?) {
+        (true, _) => Relation::Before,
+        (_, true) => Relation::After,
+        // Where history was cut off, two commits may seem apart that are not.
+        _ if whole => Relation::Apart,
+        _ => Relation::Unknown,
+    })
+}
+
+/// What a branch's movement since it was last seen means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Movement {
+    /// It stayed, or went forward.
+    Forward,
+    /// Not known before a fetch.
+    Unproven,
+    /// It is at an ancestor of what was seen.
+    WentBack,
+    /// What was seen is no longer part of it.
+    Rewritten,
+}
+
+/// Judges a branch by how the commit seen there relates to its tip. `behind_head`: the tip is an
+/// ancestor of what is installed, so the branch went back and not elsewhere.
+pub fn movement(seen_to_tip: Relation, behind_head: bool) -> Movement {
+    match seen_to_tip {
+        Relation::Same | Relation::Before => Movement::Forward,
+        Relation::Unknown => Movement::Unproven,
+        Relation::After => Movement::WentBack,
+        Relation::Apart | Relation::NotBefore if behind_head => Movement::WentBack,
+        Relation::Apart | Relation::NotBefore => Movement::Rewritten,
+    }
+}
