@@ -1,5 +1,6 @@
 //! Arguments → requests → outcome → exit code.
 pub mod common;
+pub mod telec;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -17,4 +18,4 @@ pub fn main(program: fn(Vec<OsString>) -> ExitCode) -> ExitCode {
     }
 }
 macro_rules! stub { ($($n:ident)*) => { $(#[allow(missing_docs)] pub mod $n { pub fn run(_a: Vec<std::ffi::OsString>) -> std::process::ExitCode { std::process::ExitCode::from(1) } })* } }
-stub!(version_watch apply_update run_migrations telec);
+stub!(version_watch apply_update run_migrations);

@@ -68,7 +68,10 @@ impl World {
         let world = Self::empty();
         world.git_in(&world.path("origin"), &["init", "--quiet", "--initial-branch=main", "--bare", "."]);
         world.git_in(world.dir.path(), &["init", "--quiet", "--initial-branch=main", "work"]);
-        world.git_in(&world.path("work"), &["remote", "add", "origin", world.path("origin").to_str().unwrap()]);
+        world.git_in(
+            &world.path("work"),
+            &["remote", "add", "origin", world.path("origin").to_str().unwrap()],
+        );
         world.write("work/pyproject.toml", "[project]\nname = \"TeleClaude\"\nversion = \"1.0.0\"\n");
         world.write("work/.gitignore", "config.yml\n.env\n.venv/\n__pycache__/\n");
         world.write("work/Makefile", &makefile(&world.path("steps.log")));
@@ -241,5 +244,10 @@ fn makefile(log: &Path) -> String {
     let target = |name: &str| {
         format!("{name}:\n\t@echo {name} >> {log}\n\t@test ! -e {log}.fail-{name}\n\t@echo {name} done\n\n")
     };
-    format!(".PHONY: install restart status\n\n{}{}{}", target("install"), target("restart"), target("status"))
+    format!(
+        ".PHONY: install restart status\n\n{}{}{}",
+        target("install"),
+        target("restart"),
+        target("status")
+    )
 }

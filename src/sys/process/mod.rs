@@ -195,10 +195,11 @@ impl Invocation {
         wait::logged(child, out.into(), self.deadline, log, progress)
     }
 
-    /// Replaces this process by the command (`telec` handing a word on). Returns only an error.
+    /// Replaces this process by the command (`telec` handing a word on), with standard streams,
+    /// working directory and environment as they are, but for one `mark`. Returns only an error.
     #[expect(clippy::disallowed_methods, reason = "this is the door")]
-    pub fn exec(&self) -> std::io::Error {
-        std::process::Command::new(&self.argv[0]).args(&self.argv[1..]).exec()
+    pub fn exec(&self, mark: (&str, &OsStr)) -> std::io::Error {
+        std::process::Command::new(&self.argv[0]).args(&self.argv[1..]).env(mark.0, mark.1).exec()
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the door")]
