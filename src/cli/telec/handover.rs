@@ -33,7 +33,7 @@ pub(super) fn run(arguments: Vec<OsString>) -> ExitCode {
     }
     let caller = Caller { pid: std::process::id(), parent: std::os::unix::process::parent_id() };
     match next_mark(env.get_os(MARK), caller, &target) {
-        Some(mark) => hand_on(&target, arguments, mark),
+        Some(mark) => hand_on(&target, arguments, &mark),
         None => circle(&target),
     }
 }
@@ -67,10 +67,10 @@ fn without_target(arguments: &[OsString], top: &Path) -> ExitCode {
     }
 }
 
-fn hand_on(target: &Path, mut arguments: Vec<OsString>, mark: OsString) -> ExitCode {
+fn hand_on(target: &Path, mut arguments: Vec<OsString>, mark: &OsStr) -> ExitCode {
     arguments.insert(0, target.into());
     // Only here where it could not be started.
-    let error = Invocation::new(&arguments, Path::new(".")).exec((MARK, &mark));
+    let error = Invocation::new(&arguments, Path::new(".")).exec((MARK, mark));
     say(&format!("cannot run {}: {error}", target.display()));
     ExitCode::from(Exit::Failed as u8)
 }

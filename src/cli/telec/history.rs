@@ -51,15 +51,15 @@ fn outcome(count: usize) -> Result<Outcome, Halt> {
 }
 
 fn sentence(history: &History) -> String {
-    let mut text = match history.attempts.len() {
+    let shown = match history.attempts.len() {
         0 => "no attempt on record".to_owned(),
         1 => "1 attempt".to_owned(),
         n => format!("{n} attempts, the newest last"),
     };
-    if history.unreadable > 0 {
-        text += &format!(" ({} lines of deploy_history.jsonl cannot be read)", history.unreadable);
+    match history.unreadable {
+        0 => shown,
+        n => format!("{shown} ({n} lines of deploy_history.jsonl cannot be read)"),
     }
-    text
 }
 
 fn line(attempt: &Attempt) -> String {

@@ -47,9 +47,10 @@ fn outcome(now: Timestamp) -> Result<Outcome, Halt> {
 
 fn nothing_on_record(home: &Home) -> Status {
     let file = home.status();
-    let said = match file.path().exists() {
-        true => format!("{} cannot be read; the next update writes it anew", file.path().display()),
-        false => "no update has been tried on this computer yet".to_owned(),
+    let said = if file.path().exists() {
+        format!("{} cannot be read; the next update writes it anew", file.path().display())
+    } else {
+        "no update has been tried on this computer yet".to_owned()
     };
     Status::new(Standing::Idle, said)
 }

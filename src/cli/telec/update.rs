@@ -27,10 +27,10 @@ const WORDS: &[&str] = &["check", "plan", "status", "history", "hold", "resume"]
 /// Goes to the worker or word that is meant.
 pub(super) fn run(mut arguments: Vec<OsString>) -> ExitCode {
     let Some(at) = word_position(&arguments) else {
-        return match arguments.iter().any(|word| asks_for_help(word)) {
-            true => help(HELP),
-            false => apply_update::run(arguments),
-        };
+        if arguments.iter().any(|word| asks_for_help(word)) {
+            return help(HELP);
+        }
+        return apply_update::run(arguments);
     };
     let word = arguments.remove(at);
     match word.to_str().unwrap_or_default() {
