@@ -18,6 +18,7 @@ pub mod hold;
 pub mod home;
 pub mod migrate;
 pub mod outcome;
+pub mod project;
 pub mod report;
 pub mod signal;
 pub mod sys;

@@ -1,16 +1,21 @@
-//! Flags, environment and files become settings, checked once. `raw` is what was written,
-//! `settings` is what it means.
+//! Flags, environment and files become settings, checked once; after that nothing else reads
+//! them. Data flows `source` (files) → `yaml` (tree with lines) → `section` (typed, expanded
+//! values) → `deployment` (rules) → `settings` (what it means). Changes nothing.
 
+mod check;
+mod deployment;
+mod dotenv;
+mod expand;
+mod faults;
+mod host;
+mod paths;
+mod section;
 mod settings;
+mod source;
+mod values;
+mod yaml;
 
+pub use check::check;
+pub use deployment::Surroundings;
+pub use dotenv::DotEnv;
 pub use settings::*;
-
-impl Settings {
-    /// Reads, expands and checks the configuration of a checkout.
-    pub fn load(
-        _checkout: &crate::checkout::Checkout,
-        _env: &crate::sys::env::Environment,
-    ) -> Result<Self, crate::outcome::Halt> {
-        unreachable!()
-    }
-}

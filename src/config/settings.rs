@@ -12,6 +12,8 @@ use crate::version::{ChannelName, Minor};
 /// All settings of one run.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// The configuration file's name, for messages.
+    pub file: String,
     /// What this computer follows.
     pub channel: Channel,
     /// Name of the git remote.
@@ -32,7 +34,7 @@ pub struct Settings {
     pub restart: Restart,
     /// Health command; empty: no check.
     pub health: Vec<String>,
-    /// Interpreter for migrations as configured.
+    /// Interpreter for migrations as configured: absolute, or a bare name to look up in `PATH`.
     pub python: Option<PathBuf>,
     /// Files copied before migrations, relative to the checkout or absolute.
     pub snapshot: Vec<PathBuf>,
@@ -117,13 +119,24 @@ pub struct Policy {
     pub max_parallel: u32,
 }
 
-/// A span of local time; `from > to` crosses midnight.
+/// A span of local time; `from >= to` crosses midnight (both midnight: the whole day).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DayWindow {
     /// Begin, included.
     pub from: jiff::civil::Time,
     /// End, excluded.
     pub to: jiff::civil::Time,
+}
+
+impl DayWindow {
+    /// Whether a time of day lies in it.
+    pub fn contains(self, time: jiff::civil::Time) -> bool {
+        if self.from < self.to {
+            self.from <= time && time < self.to
+        } else {
+            self.from <= time || time < self.to
+        }
+    }
 }
 
 /// Which signature is required.
