@@ -310,6 +310,15 @@ fn the_version_of_a_release_is_its_tag_and_of_alpha_the_project_files() {
 }
 
 #[test]
+fn a_project_without_a_file_is_called_by_its_folder() {
+    let world = World::new();
+    fs::remove_file(world.path("checkout/pyproject.toml")).unwrap();
+    let run = world.run("telec", &["version"]).exits(0);
+    assert!(run.stdout.starts_with("checkout (no version) (channel: alpha, commit: "), "{run:#?}");
+    assert_eq!(world.run("telec", &["version", "--json"]).json()["version"], Value::Null);
+}
+
+#[test]
 fn version_needs_a_checkout_and_a_valid_configuration() {
     World::empty().run("telec", &["version", "--json"]).exits(2).tells("invalid", Some("no_checkout"));
     let world = World::new();

@@ -152,6 +152,46 @@ mod tests {
     }
 
     #[test]
+    fn writers_at_once_lose_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let home =
+            Home::open(&crate::sys::env::Environment::from_pairs([("TELECLAUDE_HOME", dir.path())])).unwrap();
+        std::thread::scope(|scope| {
+            for writer in 0..4 {
+                let home = &home;
+                scope.spawn(move || (0..10).for_each(|n| append(home, &attempt(writer * 10 + n)).unwrap()));
+            }
+        });
+        let history = read(&home, KEEP).unwrap();
+        let mut numbers: Vec<u32> = history.attempts.iter().map(|attempt| attempt.attempt).collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, (0..40).collect::<Vec<_>>());
+        assert_eq!(history.attempts.last().map(|last| &last.extra["foreign"]), Some(&Value::from(1)));
+    }
+
+    fn attempt(number: u32) -> Attempt {
+        let commit = CommitId::parse(&"a".repeat(40)).unwrap();
+        Attempt {
+            schema: SCHEMA,
+            started_at: Timestamp::UNIX_EPOCH,
+            finished_at: Timestamp::UNIX_EPOCH,
+            channel: ChannelName::Beta,
+            from: "1.0.0".to_owned(),
+            to: "1.1.0".to_owned(),
+            from_commit: commit.clone(),
+            to_commit: commit,
+            attempt: number,
+            outcome: "updated".to_owned(),
+            reason: None,
+            message: "line\nbreak".to_owned(),
+            error: None,
+            migrations: Vec::new(),
+            phases: vec![PhaseTime { phase: "fetching".to_owned(), ms: 12 }],
+            extra: Map::from_iter([("foreign".to_owned(), Value::from(1))]),
+        }
+    }
+
+    #[test]
     fn keeps_the_last_lines_in_order() {
         let text = with_line(&numbered(KEEP), b"new");
         let kept: Vec<&[u8]> = lines(&text).collect();

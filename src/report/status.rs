@@ -249,3 +249,51 @@ impl Status {
 pub fn whole_seconds(at: Timestamp) -> Timestamp {
     Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::env::Environment;
+    use crate::sys::store::replace;
+
+    fn home() -> (tempfile::TempDir, Home) {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::open(&Environment::from_pairs([("TELECLAUDE_HOME", dir.path())])).unwrap();
+        (dir, home)
+    }
+
+    #[test]
+    fn saving_keeps_foreign_keys_and_sets_both_times_alike() {
+        let (_dir, home) = home();
+        let before = br#"{"schema": 1, "status": "idle", "message": "", "foreign": {"a": 1}, "to": "0.9.0"}"#;
+        replace(home.status().path(), before, 0o600, false).unwrap();
+        Status::new(Standing::Migrating, "migrating").owned_by(&ProcessMark::own()).save(&home).unwrap();
+        let saved = Status::read(&home).unwrap().unwrap();
+        assert_eq!(saved.extra["foreign"]["a"], 1);
+        assert_eq!((saved.status, saved.to.as_deref()), (Standing::Migrating, None));
+        #[expect(clippy::cast_precision_loss, reason = "seconds since 1970")]
+        let seconds = saved.updated_at.unwrap().as_second() as f64;
+        assert!((0.0..1.0).contains(&(saved.timestamp - seconds)), "{saved:?}");
+        assert!(saved.is_running() && !saved.died());
+    }
+
+    #[test]
+    fn a_damaged_status_is_moved_aside_by_the_writer_only() {
+        let (dir, home) = home();
+        replace(home.status().path(), b"{ torn", 0o600, false).unwrap();
+        assert_eq!(Status::read(&home).unwrap(), None);
+        assert!(!dir.path().join("deploy_status.json.damaged").exists());
+        Status::new(Standing::Idle, "nothing to do").save(&home).unwrap();
+        assert_eq!(std::fs::read(dir.path().join("deploy_status.json.damaged")).unwrap(), b"{ torn");
+        assert_eq!(Status::read(&home).unwrap().unwrap().message, "nothing to do");
+    }
+
+    #[test]
+    fn a_run_that_ended_in_order_did_not_die() {
+        let gone = ProcessMark { pid: std::process::id(), started: "at another time".to_owned() };
+        let status = Status::new(Standing::Restarting, "").owned_by(&gone);
+        assert!(status.died());
+        assert!(!status.clone().step(Standing::Deployed, "").died());
+        assert!(!status.ended().died());
+    }
+}
