@@ -24,7 +24,7 @@ deployment:
   channel: beta
   github_repo: {repository}
   api_url: {api}
-  timeouts: {{health: 2s}}
+  timeouts: {{health: 4s}}
 greeter:
   salutation: Good morning
 """
