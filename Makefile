@@ -1,0 +1,63 @@
+# Everything a person or a CI runs. POSIX sh and GNU make 3.81 (the one macOS ships) are enough.
+
+PREFIX ?= $(HOME)/.local
+CARGO = ./scripts/cargo
+NEED = ./scripts/need
+TARGET = $(or $(CARGO_TARGET_DIR),target)
+PROGRAMS = version-watch apply-update run-migrations telec
+
+.DEFAULT_GOAL := help
+.SUFFIXES:
+.PHONY: help build demo test lint install uninstall deny msrv
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1	\2/p' Makefile | awk -F'\t' '{ printf "make %-10s %s\n", $$1, $$2 }'
+
+# --- people ---------------------------------------------------------------------------------
+
+demo: ## See a release found, applied, migrated, installed and restarted, in a scratch world
+	@$(NEED) cargo cc git python3 make
+	@$(CARGO) build --release --locked --bins --example release-api
+	@python3 demo/run.py --programs $(TARGET)/release
+
+build: ## Build the programs
+	@$(NEED) cargo cc
+	@$(CARGO) build --release --locked --bins
+
+# A running program keeps its file: the new one takes the name in one step.
+install: build ## Install the programs into $(PREFIX)/bin (default ~/.local/bin)
+	@mkdir -p "$(DESTDIR)$(PREFIX)/bin"
+	@set -e; for name in $(PROGRAMS); do \
+		place="$(DESTDIR)$(PREFIX)/bin"; \
+		install -m 755 "$(TARGET)/release/$$name" "$$place/.$$name.new"; \
+		mv -f "$$place/.$$name.new" "$$place/$$name"; \
+		echo "$$place/$$name"; \
+	done
+	@case ":$$PATH:" in *":$(PREFIX)/bin:"*) ;; *) echo "note: $(PREFIX)/bin is not on PATH" ;; esac
+
+uninstall: ## Remove the programs from $(PREFIX)/bin
+	@for name in $(PROGRAMS); do rm -f "$(DESTDIR)$(PREFIX)/bin/$$name"; done
+
+# --- checks ---------------------------------------------------------------------------------
+
+test: ## Run all tests
+	@$(NEED) cargo cc git python3 make
+	@./scripts/test
+
+lint: ## Check format, clippy, Python, shell and workflows
+	@$(NEED) cargo cc rustfmt clippy git python3 venv npm
+	@$(CARGO) fmt --check
+	@$(CARGO) clippy --release --all-targets --locked -- -D warnings
+	@./scripts/lint-python
+	@./scripts/lint-shell
+	@./scripts/lint-workflows
+
+deny: ## Check licences, advisories and sources of the dependencies (needs the network)
+	@$(NEED) cargo cc
+	@./scripts/deny
+
+msrv: ## Check with the oldest Rust that Cargo.toml promises (rustup installs it)
+	@./scripts/msrv
+
+# --- measurements ---------------------------------------------------------------------------
+# bench, soak: added with what they measure.

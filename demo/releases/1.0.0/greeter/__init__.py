@@ -1,0 +1,1 @@
+"""A small daemon that runs from its checkout and greets whoever asks."""

@@ -1,0 +1,6 @@
+"""What this version says."""
+
+
+def greeting(settings):
+    """The answer to everyone who asks."""
+    return f"{settings['salutation']}, world"
