@@ -165,6 +165,8 @@ reasons! {
     InvalidTree = "invalid_tree",
     /// A migration failed.
     MigrationFailed = "migration_failed",
+    /// An update of another checkout with the same state home is not finished.
+    OtherCheckout = "other_checkout",
     /// Applied migrations were changed afterwards.
     Drift = "drift",
     /// The first run ever recorded what counts as done.

@@ -9,6 +9,7 @@ use super::tree::{self, Goal};
 use super::{fetch, head, preflight, snapshot};
 use crate::migrate::{self, Event, MigrationId, RunResult, Watcher};
 use crate::outcome::{Halt, Reason};
+use crate::project::Project;
 use crate::sys::process::{Finished, ProcessMark};
 use crate::version::{ChannelName, Version};
 
@@ -131,7 +132,7 @@ fn run_migrations(tx: &mut Transaction<'_>) -> Result<(), Stop> {
 /// On beta and stable what was released; on alpha what the project's files say now.
 fn migration_target(tx: &Transaction<'_>) -> Option<Version> {
     let version = match tx.journal.channel {
-        ChannelName::Alpha => crate::project::version(tx.top()),
+        ChannelName::Alpha => Project::read(tx.top()).version,
         _ => Version::parse(&tx.journal.to),
     };
     version.map(|v| v.release())

@@ -2,6 +2,7 @@
 pub mod common;
 pub mod telec;
 pub mod version_watch;
+pub mod apply_update;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -19,5 +20,4 @@ pub fn main(program: fn(Vec<OsString>) -> ExitCode) -> ExitCode {
     }
 }
 macro_rules! stub { ($($n:ident)*) => { $(#[allow(missing_docs)] pub mod $n { pub fn run(_a: Vec<std::ffi::OsString>) -> std::process::ExitCode { std::process::ExitCode::from(1) } })* } }
-stub!(version_watch apply_update run_migrations);
-stub!(apply_update run_migrations telec);
+stub!(run_migrations);
