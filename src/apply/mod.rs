@@ -35,7 +35,7 @@ use crate::hold::Hold;
 use crate::home::Home;
 use crate::outcome::{Exit, Halt, Kind, Outcome, Reason};
 use crate::plan::{self, Installed, Patience, Target, Verdict};
-use crate::policy::{self, Activity};
+use crate::policy::{self, sessions};
 use crate::project::{Project, installed_version};
 use crate::report::status::{Standing, Status, whole_seconds};
 use crate::signal::Signal;
@@ -213,7 +213,7 @@ impl Applier<'_> {
     fn policy(&self, target: &Target, now: Timestamp) -> Result<(), Halt> {
         let hold = Hold::read(self.home)?;
         let (policy, computer) = (&self.settings.policy, &self.settings.computer);
-        let mut activity = || activity(self.settings, now);
+        let mut activity = || sessions::probe(&self.settings.database, policy.idle, now);
         match policy::decide(policy, computer, target, hold.as_ref(), now, &mut activity) {
             None => Ok(()),
             Some(deferral) => {
@@ -320,10 +320,6 @@ fn target_of(journal: &Journal) -> Target {
 
 fn progress_of(request: &Request) -> Progress {
     Progress::new(request.progress.unwrap_or(Mode::Silent))
-}
-
-fn activity(_settings: &Settings, _now: Timestamp) -> Activity {
-    Activity::Idle
 }
 
 /// Names an attempt; sorts by time.

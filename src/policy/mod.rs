@@ -2,6 +2,7 @@
 //! plain values; the clock and the facts are arguments. Safety checks are not policy and live
 //! elsewhere.
 
+pub mod sessions;
 mod stagger;
 mod window;
 
