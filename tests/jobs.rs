@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
-use support::World;
+use support::{World, binary};
 
 /// A checkout with the job module, and our programs played by scripts in `PATH`: what is said and
 /// with which exit code is in files beside them, and each call is logged.
@@ -28,17 +28,33 @@ impl Cron {
 
     fn without_programs() -> Self {
         let mut world = World::empty();
-        for (path, content) in [
-            ("checkout/jobs/__init__.py", ""),
-            ("checkout/jobs/base.py", include_str!("fixtures/cron/base.py")),
-            ("checkout/jobs/version_watcher.py", include_str!("../jobs/version_watcher.py")),
-            ("runner.py", include_str!("fixtures/cron/runner.py")),
-        ] {
-            world.write(path, content);
-        }
+        Self::modules(&world, "checkout");
         let path = format!("{}:/usr/bin:/bin", world.path("bin").display());
         world.env("PATH", &path);
         Self { world }
+    }
+
+    /// A git checkout that has the job module, and the real programs in `PATH`.
+    fn real() -> Self {
+        let mut world = World::new();
+        Self::modules(&world, "work");
+        world.commit("wire the cron runner");
+        world.git(&["pull", "--quiet"]);
+        let programs = binary("version-watch");
+        let path = std::env::var("PATH").unwrap_or_default();
+        world.env("PATH", &format!("{}:{path}", programs.parent().unwrap().display()));
+        Self { world }
+    }
+
+    fn modules(world: &World, checkout: &str) {
+        for (name, content) in [
+            ("jobs/__init__.py", ""),
+            ("jobs/base.py", include_str!("fixtures/cron/base.py")),
+            ("jobs/version_watcher.py", include_str!("../jobs/version_watcher.py")),
+        ] {
+            world.write(&format!("{checkout}/{name}"), content);
+        }
+        world.write("runner.py", include_str!("fixtures/cron/runner.py"));
     }
 
     /// A stand-in for one of our programs.
@@ -189,4 +205,20 @@ fn the_documented_schedule_is_due_in_every_tick() {
     };
     assert_eq!(due(every), [0, 5, 10, 15]);
     assert_eq!(due(5), [0, 10]);
+}
+
+#[test]
+fn a_release_is_found_and_applied_within_one_tick() {
+    let cron = Cron::real();
+    cron.world.config("deployment: {channel: beta, source: tags}\n");
+    let before = cron.tick();
+    assert_eq!((&before["success"], &before["items_processed"]), (&json!(true), &json!(0)), "{before}");
+    let commit = cron.world.release("1.1.0");
+    let result = cron.tick();
+    assert_eq!((&result["success"], &result["items_processed"]), (&json!(true), &json!(1)), "{result}");
+    assert_eq!(cron.world.head(), commit);
+    assert_eq!(cron.world.steps(), ["install", "restart", "status"]);
+    assert_eq!(cron.world.state_file("deploy_status.json")["status"], "deployed");
+    let after = cron.tick();
+    assert_eq!((&after["success"], &after["items_processed"]), (&json!(true), &json!(0)), "{after}");
 }
