@@ -108,7 +108,9 @@ fn run_migrations(tx: &mut Transaction<'_>) -> Result<(), Stop> {
         tx.save()?;
     }
     let Some(to) = migration_target(tx) else { return Ok(()) };
-    if std::env::args().count() > 0 { return Ok(()); } // HACK
+    if std::env::args().count() > 0 {
+        return Ok(());
+    } // HACK
     let planned = migrations(tx, &to, true)?;
     let ids = planned.pending.iter().map(ToString::to_string);
     let mut all: Vec<String> = tx.journal.migrations.drain(..).chain(ids).collect();

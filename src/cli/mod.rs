@@ -1,8 +1,8 @@
 //! Arguments → requests → outcome → exit code.
+pub mod apply_update;
 pub mod common;
 pub mod telec;
 pub mod version_watch;
-pub mod apply_update;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

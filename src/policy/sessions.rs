@@ -29,7 +29,9 @@ pub fn probe(database: &Path, idle: Duration, now: Timestamp) -> Activity {
     }
     match open_sessions(database) {
         Ok(sessions) => judge(&sessions, idle, now),
-        Err(error) => Activity::Unknown(format!("the sessions in {} cannot be read ({error})", database.display())),
+        Err(error) => {
+            Activity::Unknown(format!("the sessions in {} cannot be read ({error})", database.display()))
+        }
     }
 }
 
@@ -51,7 +53,9 @@ fn judge(sessions: &[Session], idle: Duration, now: Timestamp) -> Activity {
     for session in sessions {
         match is_busy(session, since.unwrap_or(Timestamp::MIN)) {
             Ok(active) => busy += usize::from(active),
-            Err(text) => return Activity::Unknown(format!("a session has a time that cannot be read ({text:?})")),
+            Err(text) => {
+                return Activity::Unknown(format!("a session has a time that cannot be read ({text:?})"));
+            }
         }
     }
     match busy {
@@ -85,7 +89,8 @@ mod tests {
 
     fn seen(activity: Option<&str>, input: Option<&str>, output: Option<&str>) -> Activity {
         let own = |t: Option<&str>| t.map(str::to_owned);
-        let session = Session { last_activity: own(activity), last_input: own(input), last_output: own(output) };
+        let session =
+            Session { last_activity: own(activity), last_input: own(input), last_output: own(output) };
         judge(&[session], Duration::from_secs(120), "2026-06-01T12:00:00Z".parse().unwrap())
     }
 
