@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod env;
+pub mod failpoint;
 pub mod git;
 pub mod http;
 pub mod lock;

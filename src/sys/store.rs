@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::failpoint;
 use super::lock::{BRIEF_WAIT, LockGuard};
 use crate::outcome::{Halt, Reason};
 
@@ -181,6 +182,7 @@ impl LockedFile<'_> {
 pub fn replace(path: &Path, content: &[u8], mode: u32, sync: bool) -> anyhow::Result<()> {
     let temp = temp_path(path);
     let write = || -> std::io::Result<()> {
+        failpoint::pass(&format!("store.write {}", path.display()))?;
         if let Err(error) = std::fs::remove_file(&temp)
             && error.kind() != ErrorKind::NotFound
         {
@@ -193,17 +195,22 @@ pub fn replace(path: &Path, content: &[u8], mode: u32, sync: bool) -> anyhow::Re
         if sync { file.sync_all() } else { Ok(()) }
     };
     let written = write().with_context(|| format!("cannot write {}", path.display()));
-    let replaced = written.and_then(|()| rename(&temp, path));
+    let replaced = written.and_then(|()| {
+        failpoint::pass(&format!("store.rename {}", path.display()))?;
+        rename(&temp, path)
+    });
     if replaced.is_err() {
         // Best effort: the first error is the one to report.
         let _ = std::fs::remove_file(&temp);
         return replaced;
     }
+    failpoint::pass(&format!("store.written {}", path.display()))?;
     if sync { sync_parent(path) } else { Ok(()) }
 }
 
 /// Removes a file and makes that durable; no error when it is gone already.
 pub fn remove(path: &Path) -> anyhow::Result<()> {
+    failpoint::pass(&format!("store.remove {}", path.display()))?;
     match std::fs::remove_file(path) {
         Ok(()) => sync_parent(path),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),

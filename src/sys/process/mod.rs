@@ -19,6 +19,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use super::failpoint;
+
 pub use gate::{GATE_WORD, pass_gate};
 pub use log::StepLog;
 pub use mark::ProcessMark;
@@ -210,6 +212,7 @@ impl Invocation {
         stderr: OwnedFd,
         announce: Option<Announce<'_>>,
     ) -> anyhow::Result<std::process::Child> {
+        failpoint::pass(&format!("process.spawn {}", self.display()))?;
         signals::begin_step()?;
         let mut command = match announce {
             Some(_) => gate::command(&self.argv)?,
@@ -228,6 +231,8 @@ impl Invocation {
         }
         let child = command.spawn().with_context(|| format!("cannot run {}", self.display()));
         let Some(announce) = announce else { return child };
-        gate::open(child?, announce)
+        let child = gate::open(child?, announce)?;
+        failpoint::pass(&format!("process.running {}", self.display()))?;
+        Ok(child)
     }
 }
