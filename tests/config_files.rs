@@ -144,3 +144,35 @@ fn the_repository_is_read_from_the_configured_url() {
     let outcome = check(&checkout, &Environment::default()).unwrap();
     assert_eq!(outcome.message, "config.yml is valid: channel beta, releases of owner/name");
 }
+
+#[test]
+fn check_config_tells_through_the_program() {
+    let world = World::new();
+    world.run("version-watch", &["--check-config", "--json"]).exits(0).tells("ok", None);
+    world.config("deployment:\n  chanel: beta\n  idle: soon\n");
+    let run = world
+        .run("version-watch", &["--check-config", "--json"])
+        .exits(2)
+        .tells("invalid", Some("invalid_config"));
+    assert_eq!(run.json()["errors"][0]["key"], "deployment.chanel");
+    assert_eq!(run.json()["errors"][1]["line"], 3);
+    let run = world.run("version-watch", &["--check-config"]).exits(2);
+    assert!(run.stderr.starts_with(
+        "config.yml:2: deployment.chanel: unknown key; did you mean 'channel'?\nconfig.yml:3: "
+    ));
+    // A configuration that does not hold stops every program, before anything is created.
+    for program in ["version-watch", "apply-update"] {
+        world.run(program, &["--json"]).exits(2).tells("invalid", Some("invalid_config"));
+    }
+    assert!(!world.state().exists());
+}
+
+#[test]
+fn check_config_finds_what_otherwise_shows_only_in_use() {
+    let world = World::new();
+    world.config("deployment: {channel: beta}");
+    let run = world.run("version-watch", &["--check-config"]).exits(2);
+    assert!(run.stderr.starts_with("config.yml: deployment.github_repo: not given"), "{}", run.stderr);
+    world.config("deployment: {channel: beta, source: tags}");
+    world.run("version-watch", &["--check-config"]).exits(0);
+}
