@@ -50,8 +50,8 @@ impl Project {
         told.unwrap_or_default()
     }
 
-    fn new(name: Option<String>, version: Option<String>) -> Option<Self> {
-        let version = version.as_deref().and_then(|v| Version::parse(v.trim()));
+    fn new(name: Option<String>, version: Option<&str>) -> Option<Self> {
+        let version = version.and_then(|v| Version::parse(v.trim()));
         let name = name.filter(|n| !n.trim().is_empty());
         (name.is_some() || version.is_some()).then_some(Self { name, version, file: None })
     }
@@ -73,8 +73,8 @@ struct Told {
 
 impl Told {
     fn project(self) -> Option<Project> {
-        let text = |value: Option<toml::Value>| value?.as_str().map(str::to_owned);
-        Project::new(text(self.name), text(self.version))
+        let name = self.name.as_ref().and_then(toml::Value::as_str).map(str::to_owned);
+        Project::new(name, self.version.as_ref().and_then(toml::Value::as_str))
     }
 }
 
@@ -117,8 +117,8 @@ fn cargo(text: &str) -> Option<Project> {
 
 fn package_json(text: &str) -> Option<Project> {
     let file: serde_json::Value = serde_json::from_str(text).ok()?;
-    let field = |key: &str| file.get(key)?.as_str().map(str::to_owned);
-    Project::new(field("name"), field("version"))
+    let field = |key: &str| file.get(key)?.as_str();
+    Project::new(field("name").map(str::to_owned), field("version"))
 }
 
 #[cfg(test)]

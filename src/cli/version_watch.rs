@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use argh::FromArgs;
 
 use crate::checkout::Checkout;
-use crate::config::Settings;
 use crate::detect::watch::{Check, now};
 use crate::outcome::{Exit, Halt, Outcome};
 use crate::sys::env::Environment;
@@ -76,7 +75,5 @@ fn check(common: &Common, flags: &Flags) -> Result<Outcome, Halt> {
 fn check_config(common: &Common) -> Result<Outcome, Halt> {
     let env = Environment::capture();
     let checkout = Checkout::locate(common.repo.as_deref(), &env)?;
-    let settings = Settings::load(&checkout, &env)?;
-    let message = format!("the configuration is valid (channel {})", settings.channel.name());
-    Ok(Outcome::new(Exit::Done, "ok", message).with("channel", settings.channel.name().as_str()))
+    crate::config::check(&checkout, &env)
 }

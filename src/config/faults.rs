@@ -56,15 +56,9 @@ impl Faults {
     }
 
     fn sentence(&self, fault: &Fault) -> String {
-        let mut text = self.file.clone();
-        if let Some(line) = fault.line {
-            text.push_str(&format!(":{line}"));
-        }
-        text.push_str(": ");
-        if !fault.key.is_empty() {
-            text.push_str(&format!("{}: ", fault.key));
-        }
-        text + &fault.message
+        let line = fault.line.map_or(String::new(), |line| format!(":{line}"));
+        let key = if fault.key.is_empty() { String::new() } else { format!("{}: ", fault.key) };
+        format!("{}{line}: {key}{}", self.file, fault.message)
     }
 
     fn json(&self, fault: &Fault, redactor: &Redactor) -> Value {

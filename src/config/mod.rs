@@ -1,6 +1,7 @@
 //! Flags, environment and files become settings, checked once; after that nothing else reads
 //! them. Data flows `source` (files) → `yaml` (tree with lines) → `section` (typed, expanded
-//! values) → `deployment` (rules) → `settings` (what it means). Changes nothing.
+//! values) → `rules` (what must hold) →
+//! `deployment` (all of it together) → `settings` (what it means). Changes nothing.
 
 mod check;
 mod deployment;
@@ -9,6 +10,7 @@ mod expand;
 mod faults;
 mod host;
 mod paths;
+mod rules;
 mod section;
 mod settings;
 mod source;

@@ -84,11 +84,10 @@ impl<'a> Section<'a> {
             match entry.key.as_deref() {
                 Some("<<") => merges.push(Rc::clone(&entry.value)),
                 Some(key) if self.wants(key, entry.line, keys) => self.add(key, entry, true),
-                Some(_) => {}
                 None if matches!(keys, Keys::All(_)) => {
                     self.reader.fault(entry.line, &self.path, "a key here must be a plain word");
                 }
-                None => {}
+                _ => {}
             }
         }
         self.merge(merges, keys);
@@ -273,10 +272,45 @@ fn unknown(key: &str, known: &[&str]) -> String {
     }
 }
 
-/// The known word that is most like `word`, where one is.
+/// The known word that is most like `word`, where one is. A part of a known word counts much:
+/// people shorten (`repo`) and lengthen (`health_check`).
 pub fn closest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let word: String = word.chars().take(64).collect::<String>().to_lowercase().replace('-', "_");
-    let near = |k: &&str| strsim::jaro_winkler(&word, &k.replace('-', "_"));
+    let near = |k: &&str| {
+        let k = k.replace('-', "_");
+        let part = word.len() > 2 && (k.contains(&word) || word.contains(&k));
+        strsim::normalized_damerau_levenshtein(&word, &k) + if part { 0.5 } else { 0.0 }
+    };
     let best = known.iter().copied().max_by(|a, b| near(a).total_cmp(&near(b)))?;
-    (near(&best) > 0.6).then_some(best)
+    (near(&best) > 0.4).then_some(best)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::rules::DEPLOYMENT_KEYS;
+
+    #[test]
+    fn the_closest_key_is_the_one_that_was_meant() {
+        for (word, meant) in [
+            ("chanel", Some("channel")),
+            ("Channel", Some("channel")),
+            ("minor", Some("pinned_minor")),
+            ("pinned", Some("pinned_minor")),
+            ("pinned-minor", Some("pinned_minor")),
+            ("repo", Some("github_repo")),
+            ("timeout", Some("timeouts")),
+            ("health_check", Some("health")),
+            ("instal", Some("install")),
+            ("windows", Some("window")),
+            ("max_attempt", Some("max_attempts")),
+            ("min_age", Some("minimum_age")),
+            ("signers", Some("allowed_signers")),
+            ("idle_max", Some("idle")),
+            ("zzzzzzzz", None),
+            ("", None),
+        ] {
+            assert_eq!(closest(word, DEPLOYMENT_KEYS), meant, "{word}");
+        }
+    }
 }

@@ -124,7 +124,7 @@ pub fn as_list(text: &str) -> String {
 /// command line would take for a flag.
 pub fn git_name(text: &str) -> Result<String, String> {
     let bad = |c: char| c.is_control() || matches!(c, ' ' | '~' | '^' | ':' | '?' | '*' | '[' | '\\');
-    let bad_part = |p: &str| p.is_empty() || p.starts_with('.') || p.ends_with(".lock");
+    let bad_part = |p: &str| p.is_empty() || p.starts_with('.') || p.strip_suffix(".lock").is_some();
     let wrong = text.starts_with('-')
         || text.ends_with('.')
         || matches!(text, "@" | "HEAD")
@@ -179,19 +179,16 @@ fn percent_decoded(text: &str) -> String {
     let mut out = Vec::new();
     let mut rest = text.as_bytes();
     while let Some((first, after)) = rest.split_first() {
-        let pair = after.get(..2).filter(|_| *first == b'%').and_then(|p| std::str::from_utf8(p).ok());
-        match pair.and_then(|p| u8::from_str_radix(p, 16).ok()) {
-            Some(byte) => {
-                out.push(byte);
-                rest = &after[2..];
-            }
-            None => {
-                out.push(*first);
-                rest = after;
-            }
-        }
+        let byte = after.get(..2).filter(|_| *first == b'%').and_then(hex);
+        out.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &after[2..] } else { after };
     }
     String::from_utf8_lossy(&out).into_owned()
+}
+
+fn hex(pair: &[u8]) -> Option<u8> {
+    let text = std::str::from_utf8(pair).ok().filter(|t| t.bytes().all(|b| b.is_ascii_hexdigit()))?;
+    u8::from_str_radix(text, 16).ok()
 }
 
 /// An http(s) base without the slashes at its end.
