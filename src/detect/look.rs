@@ -16,7 +16,7 @@ use crate::version::{CommitId, Version};
 use super::api::{self, Gate};
 use super::cache::WatchCache;
 use super::choose::{self, Candidate, Offers, TargetFacts};
-use super::history::{Movement, movement, relate};
+use super::history::{Movement, loudest, movement};
 use super::remote::{Deadline, Remote};
 use super::{Decision, Offer, branch, releases, tags};
 
@@ -109,8 +109,12 @@ impl<'a> Look<'a> {
     /// One version on offer with its tag and commit, for `--to`.
     pub fn resolve(&mut self, version: &Version) -> Result<Offer, Halt> {
         let listed = self.offers()?;
-        let wanted: Vec<_> =
-            listed.offers.candidates.into_iter().filter(|c| c.version.cmp_precedence(version).is_eq()).collect();
+        let wanted: Vec<_> = listed
+            .offers
+            .candidates
+            .into_iter()
+            .filter(|c| c.version.cmp_precedence(version).is_eq())
+            .collect();
         // A version that a person names may be a prerelease: any of that version will do.
         let found = choose::choose(Channel::Beta, &wanted).or_else(|| wanted.first());
         let chosen = found.cloned().ok_or_else(|| {
@@ -179,7 +183,8 @@ impl<'a> Look<'a> {
         installed: Option<&Version>,
         listed: &Listed,
     ) -> Result<Decision, Halt> {
-        let age = self.cache.tags_checked_at.and_then(|at| Duration::try_from(self.now.duration_since(at)).ok());
+        let age =
+            self.cache.tags_checked_at.and_then(|at| Duration::try_from(self.now.duration_since(at)).ok());
         let due = listed.fresh || age.is_none_or(|age| age >= TAG_RECHECK);
         let asked = if due { self.remote.tag_target(&chosen.tag, self.deadline)? } else { None };
         match asked {
@@ -291,7 +296,10 @@ impl<'a> Look<'a> {
         let text = choose::no_downgrade(&chosen.version, installed);
         match (self.settings.channel, installed) {
             (Channel::Stable(pinned), Some(installed)) if installed.minor() != pinned => {
-                format!("{text}; stable is pinned to {pinned} and never goes back: set deployment.pinned_minor to {}", installed.minor())
+                format!(
+                    "{text}; stable is pinned to {pinned} and never goes back: set deployment.pinned_minor to {}",
+                    installed.minor()
+                )
             }
             _ => text,
         }
@@ -320,7 +328,10 @@ pub fn confirm_history(
 ) -> Result<(), Halt> {
     let remote = Remote::open(checkout, settings, env)?;
     let cache = WatchCache::load(home)?;
-    let Some(mark) = branch::known_mark(checkout, &remote, &settings.branch, &cache)? else { return Ok(()) };
+    let seen = branch::seen_before(checkout, &remote, &settings.branch, &cache)?;
+    // What was seen after the target says nothing about the target.
+    let before = seen.iter().position(|c| c == target).unwrap_or(seen.len());
+    let Some((mark, relation)) = loudest(checkout, &seen[..before], target)? else { return Ok(()) };
     let name = format!("{}/{}", remote.name, settings.branch);
     let told = |reason, what: &str| {
         let (from, to) = (mark.short(), target.short());
@@ -330,7 +341,7 @@ pub fn confirm_history(
         );
         Err(Halt::blocked(reason, message))
     };
-    match movement(relate(checkout, &mark, target)?, false) {
+    match movement(relation, false) {
         Movement::Forward | Movement::Unproven => Ok(()),
         Movement::WentBack => told(Reason::RolledBackRemote, "went back"),
         Movement::Rewritten => told(Reason::Diverged, "was rewritten"),
