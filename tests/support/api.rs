@@ -343,7 +343,10 @@ fn etag(body: &str, authorization: Option<&String>) -> String {
 }
 
 fn respond(status: u16, extra: &[(&'static str, String)], body: &str) -> String {
-    let mut head = format!("HTTP/1.1 {status} X\r\nconnection: close\r\ndate: {}\r\n", http_date(unix_now()));
+    let mut head = format!("HTTP/1.1 {status} X\r\nconnection: close\r\n");
+    if extra.iter().all(|(name, _)| *name != "date") {
+        head += &format!("date: {}\r\n", http_date(unix_now()));
+    }
     if status != 304 {
         head +=
             &format!("content-type: application/json; charset=utf-8\r\ncontent-length: {}\r\n", body.len());
