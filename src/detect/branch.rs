@@ -6,9 +6,12 @@ use crate::outcome::{Halt, Reason};
 use crate::version::CommitId;
 
 use super::cache::{BranchMark, WatchCache};
-use super::history::{Movement, Relation, movement, relate};
+use super::history::{Movement, Relation, loudest, movement, relate};
 use super::remote::{Deadline, Remote};
 use super::{Decision, Offer};
+
+/// Commits remembered until a fetch tells how they relate.
+const MOST_PENDING: usize = 50;
 
 /// What was found.
 #[derive(Clone, Debug)]
@@ -21,12 +24,12 @@ pub struct BranchFacts {
     pub head: CommitId,
     /// Where the remote's branch is.
     pub tip: CommitId,
-    /// The commit last known there, if any.
-    pub mark: Option<CommitId>,
+    /// Commits seen there before, the proven one first.
+    pub seen: Vec<CommitId>,
     /// How HEAD relates to the tip.
     pub head_to_tip: Relation,
-    /// How the mark relates to the tip.
-    pub mark_to_tip: Relation,
+    /// The commit seen before that speaks loudest against the tip, and how it relates to it.
+    pub doubt: Option<(CommitId, Relation)>,
 }
 
 /// Asks the remote and the local objects.
@@ -44,15 +47,15 @@ pub fn look(
         )
     })?;
     let head = checkout.commit().clone();
-    let mark = if tip == head { None } else { known_mark(checkout, remote, branch, cache)? };
+    let seen = if tip == head { Vec::new() } else { seen_before(checkout, remote, branch, cache)? };
     Ok(BranchFacts {
         name: format!("{}/{branch}", remote.name),
         top: checkout.top().display().to_string(),
         head_to_tip: relate(checkout, &head, &tip)?,
-        mark_to_tip: mark.as_ref().map_or(Ok(Relation::Same), |m| relate(checkout, m, &tip))?,
+        doubt: loudest(checkout, &seen, &tip)?,
         head,
         tip,
-        mark,
+        seen,
     })
 }
 
@@ -61,31 +64,35 @@ pub fn mark_key(remote: &Remote, branch: &str) -> String {
     format!("{}#refs/heads/{branch}", remote.url)
 }
 
-/// The commit last known on the branch: ours, else where git last saw it. A commit that was seen
-/// after the mark counts as soon as its objects are here and show that it continues the mark.
-pub fn known_mark(
+/// The commits seen on the branch: by us, else where git last saw it.
+pub fn seen_before(
     checkout: &Checkout,
     remote: &Remote,
     branch: &str,
     cache: &WatchCache,
-) -> anyhow::Result<Option<CommitId>> {
-    let Some(known) = cache.branches.get(&mark_key(remote, branch)) else {
-        let tracking = format!("refs/remotes/{}/{branch}", remote.name);
-        let finished = checkout.git().run(&["rev-parse", "--verify", "--quiet", &tracking])?;
-        return Ok(CommitId::parse(String::from_utf8_lossy(&finished.stdout).trim()));
-    };
-    let proven = relate(checkout, &known.mark, &known.seen)? == Relation::Before;
-    Ok(Some(if proven { known.seen.clone() } else { known.mark.clone() }))
+) -> anyhow::Result<Vec<CommitId>> {
+    if let Some(known) = cache.branches.get(&mark_key(remote, branch)) {
+        return Ok([std::slice::from_ref(&known.mark), &known.pending].concat());
+    }
+    let tracking = format!("refs/remotes/{}/{branch}", remote.name);
+    let finished = checkout.git().run(&["rev-parse", "--verify", "--quiet", &tracking])?;
+    Ok(CommitId::parse(String::from_utf8_lossy(&finished.stdout).trim()).into_iter().collect())
 }
 
-/// What to remember of the branch.
+/// What to remember of the branch: what is proven moves the mark, what is not waits beside it, and
+/// what is blocked changes nothing.
 pub fn remember(facts: &BranchFacts) -> BranchMark {
-    let followed = matches!(movement(facts.mark_to_tip, false), Movement::Forward);
-    let mark = match &facts.mark {
-        Some(mark) if facts.tip != facts.head && !followed => mark.clone(),
-        _ => facts.tip.clone(),
-    };
-    BranchMark { mark, seen: facts.tip.clone() }
+    let afresh = || BranchMark { mark: facts.tip.clone(), pending: Vec::new() };
+    let Some((mark, pending)) = facts.seen.split_first() else { return afresh() };
+    let mut pending = pending.to_vec();
+    match facts.doubt.as_ref().map_or(Movement::Forward, |(_, relation)| movement(*relation, false)) {
+        Movement::Forward => return afresh(),
+        Movement::Unproven if pending.last() != Some(&facts.tip) => pending.push(facts.tip.clone()),
+        Movement::Unproven | Movement::WentBack | Movement::Rewritten => {}
+    }
+    let too_many = pending.len().saturating_sub(MOST_PENDING);
+    pending.drain(..too_many);
+    BranchMark { mark: mark.clone(), pending }
 }
 
 /// Decides.
@@ -95,12 +102,15 @@ pub fn decide(facts: &BranchFacts) -> Decision {
         return Decision::up_to_date(format!("up to date with {name} at {tip}"));
     }
     let behind_head = facts.head_to_tip == Relation::After;
-    let seen = facts.mark.as_ref().unwrap_or(&facts.tip).short();
+    let (seen, relation) = match &facts.doubt {
+        Some((seen, relation)) => (seen.short(), *relation),
+        None => (tip, Relation::Same),
+    };
     let accept = format!(
         "ask its owner; to follow it after all, run: git -C {} reset --keep {}",
         facts.top, facts.tip
     );
-    match movement(facts.mark_to_tip, behind_head) {
+    match movement(relation, behind_head) {
         Movement::WentBack => Decision::blocked(
             Reason::RolledBackRemote,
             format!("{name} went back from {seen} to {tip}: {accept}"),
@@ -148,10 +158,10 @@ mod tests {
             name: "origin/main".into(),
             top: "/x".into(),
             head: if head_to_tip == Relation::Same { tip.clone() } else { id("a") },
-            mark: Some(if mark_to_tip == Relation::Same { tip.clone() } else { id("c") }),
+            seen: if head_to_tip == Relation::Same { Vec::new() } else { vec![id("c"), id("d")] },
+            doubt: Some((id("d"), mark_to_tip)),
             tip,
             head_to_tip,
-            mark_to_tip,
         }
     }
 
@@ -190,17 +200,33 @@ mod tests {
 
     #[test]
     fn the_mark_moves_only_where_history_continues() {
-        use Relation::{After, Apart, Before, Same, Unknown};
-        for (head, mark, moves) in [
-            (Same, Apart, true),
-            (Before, Before, true),
-            (Unknown, Unknown, false),
-            (After, After, false),
-            (Before, Apart, false),
+        use Relation::{After, Apart, Before, NotBefore, Same, Unknown};
+        for (head, mark, moves, pending) in [
+            (Same, Apart, true, 0),
+            (Before, Before, true, 0),
+            (After, Same, true, 0),
+            (Unknown, Unknown, false, 2),
+            (After, After, false, 1),
+            (Before, Apart, false, 1),
+            (Before, NotBefore, false, 1),
         ] {
             let facts = facts(head, mark);
-            assert_eq!(remember(&facts).mark == facts.tip, moves, "{head:?} {mark:?}");
-            assert_eq!(remember(&facts).seen, facts.tip);
+            let kept = remember(&facts);
+            assert_eq!((kept.mark == facts.tip, kept.pending.len()), (moves, pending), "{head:?} {mark:?}");
         }
+    }
+
+    #[test]
+    fn what_waits_for_a_fetch_is_bounded_and_not_told_twice() {
+        let mut facts = facts(Relation::Unknown, Relation::Unknown);
+        for _ in 0..2 {
+            let kept = remember(&facts);
+            assert_eq!(kept.pending.len(), 2);
+            facts.seen = [vec![kept.mark], kept.pending].concat();
+        }
+        facts.seen = (0..200).map(|n| CommitId::parse(&format!("{n:040}")).unwrap()).collect();
+        let kept = remember(&facts);
+        assert_eq!((&kept.mark, kept.pending.len()), (&facts.seen[0], MOST_PENDING));
+        assert_eq!(kept.pending.last(), Some(&facts.tip));
     }
 }

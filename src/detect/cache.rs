@@ -45,8 +45,9 @@ pub struct WatchCache {
 pub struct BranchMark {
     /// The furthest commit that is known to continue everything seen before it.
     pub mark: CommitId,
-    /// The commit seen last; further than `mark` when that cannot be proven yet.
-    pub seen: CommitId,
+    /// Commits seen after it of which that cannot be told before a fetch, in order.
+    #[serde(default)]
+    pub pending: Vec<CommitId>,
 }
 
 /// Conversation with the releases API.

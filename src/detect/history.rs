@@ -55,6 +55,32 @@ pub enum Movement {
     Rewritten,
 }
 
+/// Of all commits seen on a branch the one that speaks loudest against its tip being their
+/// continuation, and how it relates to it. `None`: nothing was seen.
+pub fn loudest(
+    checkout: &Checkout,
+    seen: &[CommitId],
+    tip: &CommitId,
+) -> anyhow::Result<Option<(CommitId, Relation)>> {
+    let mut loudest: Option<(CommitId, Relation)> = None;
+    for commit in seen {
+        let relation = relate(checkout, commit, tip)?;
+        if loudest.as_ref().is_none_or(|(_, before)| weight(relation) > weight(*before)) {
+            loudest = Some((commit.clone(), relation));
+        }
+    }
+    Ok(loudest)
+}
+
+fn weight(relation: Relation) -> u8 {
+    match movement(relation, false) {
+        Movement::Forward => 0,
+        Movement::Unproven => 1,
+        Movement::Rewritten => 2,
+        Movement::WentBack => 3,
+    }
+}
+
 /// Judges a branch by how the commit seen there relates to its tip. `behind_head`: the tip is an
 /// ancestor of what is installed, so the branch went back and not elsewhere.
 pub fn movement(seen_to_tip: Relation, behind_head: bool) -> Movement {

@@ -16,7 +16,7 @@ use crate::version::{CommitId, Version};
 use super::api::{self, Gate};
 use super::cache::WatchCache;
 use super::choose::{self, Candidate, Offers, TargetFacts};
-use super::history::{Movement, movement, relate};
+use super::history::{Movement, loudest, movement};
 use super::remote::{Deadline, Remote};
 use super::{Decision, Offer, branch, releases, tags};
 
@@ -328,7 +328,10 @@ pub fn confirm_history(
 ) -> Result<(), Halt> {
     let remote = Remote::open(checkout, settings, env)?;
     let cache = WatchCache::load(home)?;
-    let Some(mark) = branch::known_mark(checkout, &remote, &settings.branch, &cache)? else { return Ok(()) };
+    let seen = branch::seen_before(checkout, &remote, &settings.branch, &cache)?;
+    // What was seen after the target says nothing about the target.
+    let before = seen.iter().position(|c| c == target).unwrap_or(seen.len());
+    let Some((mark, relation)) = loudest(checkout, &seen[..before], target)? else { return Ok(()) };
     let name = format!("{}/{}", remote.name, settings.branch);
     let told = |reason, what: &str| {
         let (from, to) = (mark.short(), target.short());
@@ -338,7 +341,7 @@ pub fn confirm_history(
         );
         Err(Halt::blocked(reason, message))
     };
-    match movement(relate(checkout, &mark, target)?, false) {
+    match movement(relation, false) {
         Movement::Forward | Movement::Unproven => Ok(()),
         Movement::WentBack => told(Reason::RolledBackRemote, "went back"),
         Movement::Rewritten => told(Reason::Diverged, "was rewritten"),

@@ -4,6 +4,8 @@
 #![allow(clippy::disallowed_methods, reason = "tests start programs and write files")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+pub mod api;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
