@@ -43,6 +43,15 @@ impl Version {
         self.0.cmp_precedence(&other.0)
     }
 
+    /// The bound below this version and above every earlier release: its lowest prerelease.
+    #[must_use]
+    pub fn just_below(&self) -> Self {
+        let mut bound = self.0.clone();
+        bound.build = semver::BuildMetadata::EMPTY;
+        bound.pre = semver::Prerelease::new("0").unwrap_or(bound.pre);
+        Self(bound)
+    }
+
     /// Without prerelease and build parts.
     pub fn release(&self) -> Self {
         Self::plain(self.0.major, self.0.minor, self.0.patch)

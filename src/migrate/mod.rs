@@ -16,11 +16,12 @@
 //! - [`end_interrupted`]: makes sure that a script of a killed run is gone. `run` and `recheck` do
 //!   that by themselves; an undo that changes files first calls it before.
 
+mod batch;
 pub mod book;
 pub mod driver;
 pub mod id;
 pub mod interpreter;
-pub mod project;
+mod logs;
 pub mod result;
 pub mod runner;
 pub mod select;

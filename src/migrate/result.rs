@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::MigrationId;
@@ -12,7 +12,7 @@ use crate::outcome::{Exit, Outcome, Reason};
 use crate::version::Version;
 
 /// Where a script failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// Reading and importing it.
@@ -38,8 +38,9 @@ pub struct Failure {
     pub error: String,
     /// What it printed.
     pub log: PathBuf,
-    /// The run was asked to stop; the script is not to blame.
-    pub interrupted: bool,
+    /// `migration_failed`; or `interrupted` (the run was asked to stop) or `io_error` (its record
+    /// could not be kept), for which the script is not to blame.
+    pub reason: Reason,
 }
 
 /// How a run of migrations ended.
@@ -63,6 +64,8 @@ pub struct RunResult {
     pub missing: Vec<String>,
     /// This was the first run ever: what now counts as done.
     pub first_baseline: Option<Version>,
+    /// It was, and nothing was run because nothing said where this computer comes from.
+    pub adopted: bool,
     /// What stopped it.
     pub failed: Option<Failure>,
     /// Nothing was run or written.
@@ -133,16 +136,14 @@ impl RunResult {
 
     fn verdict(&self) -> (Exit, &'static str, Option<Reason>, String) {
         if let Some(failure) = &self.failed {
-            let reason = if failure.interrupted { Reason::Interrupted } else { Reason::MigrationFailed };
-            return (Exit::Failed, "failed", Some(reason), self.failure_sentence(failure));
+            return (Exit::Failed, "failed", Some(failure.reason), self.failure_sentence(failure));
         }
         if self.dry_run && !self.pending.is_empty() {
             let message = format!("{} pending up to {}", count(self.pending.len()), self.to);
             return (Exit::Done, "planned", None, message);
         }
         if let Some(baseline) = &self.first_baseline
-            && self.ran.is_empty()
-            && self.skipped.is_empty()
+            && self.adopted
         {
             let message = format!(
                 "first run: {baseline} is recorded as baseline; migrations of later versions will run, earlier ones count as done"
@@ -163,10 +164,10 @@ impl RunResult {
             Stage::Verify => "is not in effect after migrate()",
             Stage::Timeout => "took too long",
         };
-        let (what, next) = if failure.interrupted {
-            ("was interrupted", "run it again to go on")
-        } else {
-            (stage, "repair it and run it again: it resumes there")
+        let (what, next) = match failure.reason {
+            Reason::MigrationFailed => (stage, "repair it and run it again: it resumes there"),
+            Reason::Interrupted => ("was interrupted", "run it again to go on"),
+            _ => ("cannot be recorded", "put that right and run it again"),
         };
         let done = if self.ran.is_empty() {
             String::new()

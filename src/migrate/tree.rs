@@ -1,1 +1,320 @@
-//! TODO
+//! Discovery: which scripts the checkout has, in order, and every fault of the tree at once.
+//! Reads folders and files; changes nothing.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use sha2::{Digest, Sha256};
+
+use super::MigrationId;
+use super::result::count;
+use crate::outcome::{Halt, Reason};
+use crate::version::Version;
+
+/// The folder in the checkout.
+pub const FOLDER: &str = "migrations";
+
+/// A script that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Script {
+    /// Its id.
+    pub id: MigrationId,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+/// Something in the tree that is almost a migration.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fault {
+    /// Relative to the checkout.
+    pub path: String,
+    /// What is wrong with it, and what would be right.
+    pub problem: String,
+}
+
+/// What the tree holds.
+#[derive(Clone, Debug, Default)]
+pub struct Tree {
+    /// In the order in which they run.
+    pub scripts: Vec<Script>,
+    /// Every fault.
+    pub faults: Vec<Fault>,
+}
+
+impl Tree {
+    /// Reads `migrations/` of a checkout; a checkout without one has no scripts.
+    pub fn read(checkout: &Path) -> anyhow::Result<Self> {
+        let mut tree = Self::default();
+        for name in names_in(&checkout.join(FOLDER), &mut tree, FOLDER)? {
+            tree.look_at_version(checkout, &name)?;
+        }
+        tree.scripts.sort_by(|a, b| a.id.cmp(&b.id));
+        tree.find_doubles();
+        tree.faults.sort();
+        Ok(tree)
+    }
+
+    /// The scripts of a tree that has no faults.
+    pub fn sound(checkout: &Path) -> Result<Vec<Script>, Halt> {
+        let tree = Self::read(checkout)?;
+        match tree.faults.is_empty() {
+            true => Ok(tree.scripts),
+            false => Err(invalid(&tree.faults)),
+        }
+    }
+
+    fn look_at_version(&mut self, checkout: &Path, name: &OsStr) -> anyhow::Result<()> {
+        let text = name.to_string_lossy();
+        let place = format!("{FOLDER}/{text}");
+        let path = checkout.join(FOLDER).join(name);
+        if text.starts_with(|c: char| c.is_ascii_digit()) && is_almost_script(&text) {
+            self.fault(&place, "a script belongs into a folder of a version (v1.2.3)");
+            return Ok(());
+        }
+        let Some(version) = version_of(&text) else {
+            if is_almost_version(&text) {
+                self.fault(
+                    &place,
+                    "a folder of a version is named v{major}.{minor}.{patch}, without leading zeros",
+                );
+            }
+            return Ok(());
+        };
+        if !path.is_dir() {
+            self.fault(&place, "it is named like a version and is not a folder");
+            return Ok(());
+        }
+        for file in names_in(&path, self, &place)? {
+            self.look_at_script(&path, &place, &version, &file);
+        }
+        Ok(())
+    }
+
+    fn look_at_script(&mut self, dir: &Path, place: &str, version: &Version, name: &OsStr) {
+        let text = name.to_string_lossy();
+        let path = dir.join(name);
+        match name.to_str().and_then(|file| MigrationId::new(version.clone(), file)) {
+            Some(id) if path.is_file() => self.scripts.push(Script { id, path }),
+            Some(_) => self.fault(&format!("{place}/{text}"), "it is named like a script and is not a file"),
+            None if is_almost_script(&text) => self.fault(
+                &format!("{place}/{text}"),
+                "a script is named NNN_description.py: three digits, then letters, digits and _ (a helper begins with _)",
+            ),
+            None => {}
+        }
+    }
+
+    fn find_doubles(&mut self) {
+        let mut by_number: BTreeMap<(&Version, &str), Vec<&MigrationId>> = BTreeMap::new();
+        for script in &self.scripts {
+            by_number.entry((script.id.version(), script.id.number())).or_default().push(&script.id);
+        }
+        let doubles: Vec<Fault> = by_number
+            .into_values()
+            .filter(|ids| ids.len() > 1)
+            .flatten()
+            .map(|id| Fault {
+                path: format!("{FOLDER}/v{id}"),
+                problem: format!("number {} is there twice in version {}", id.number(), id.version()),
+            })
+            .collect();
+        self.faults.extend(doubles);
+    }
+
+    fn fault(&mut self, path: &str, problem: &str) {
+        self.faults.push(Fault { path: path.to_owned(), problem: problem.to_owned() });
+    }
+}
+
+impl Script {
+    /// The sha256 (hex) of its text with LF line ends and without a byte order mark.
+    pub fn fingerprint(&self) -> anyhow::Result<String> {
+        let bytes =
+            std::fs::read(&self.path).with_context(|| format!("cannot read {}", self.path.display()))?;
+        Ok(fingerprint(&bytes))
+    }
+}
+
+/// See [`Script::fingerprint`].
+pub fn fingerprint(bytes: &[u8]) -> String {
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let digest = match text.contains(&b'\r') {
+        false => Sha256::digest(text),
+        true => Sha256::digest(with_line_feeds(text)),
+    };
+    digest.iter().fold(String::with_capacity(64), |mut hex, byte| {
+        use std::fmt::Write as _;
+        // Writing to a string cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+fn with_line_feeds(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.iter().peekable();
+    while let Some(byte) = bytes.next() {
+        if *byte == b'\r' {
+            bytes.next_if_eq(&&b'\n');
+            out.push(b'\n');
+        } else {
+            out.push(*byte);
+        }
+    }
+    out
+}
+
+/// The names in a folder; none when it is not there, a fault when it is not a folder.
+fn names_in(dir: &Path, tree: &mut Tree, place: &str) -> anyhow::Result<Vec<std::ffi::OsString>> {
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::NotADirectory => {
+            tree.fault(place, "it is not a folder");
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", dir.display())),
+    };
+    let names: std::io::Result<Vec<_>> = entries.map(|entry| entry.map(|e| e.file_name())).collect();
+    names.with_context(|| format!("cannot read {}", dir.display()))
+}
+
+fn version_of(name: &str) -> Option<Version> {
+    Version::parse_release(name.strip_prefix('v')?).filter(|version| format!("v{version}") == name)
+}
+
+/// `1.2.3`, `v1.2`, `V1.2.3`, `v01.2.3`, `v1.2.3-rc1`… but not `vendor` or `2024`.
+fn is_almost_version(name: &str) -> bool {
+    let name = name.trim();
+    let rest = name.trim_start_matches(['v', 'V', '-', '_', ' ', '.']);
+    let marked = name.starts_with(['v', 'V']) || rest.contains('.');
+    marked && rest.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// A Python file, or something numbered that was meant to be one; what editors and merges leave
+/// behind is neither.
+fn is_almost_script(name: &str) -> bool {
+    const LEFTOVERS: &[&str] = &["~", ".bak", ".orig", ".rej", ".swp", ".pyc", ".tmp"];
+    let lower = name.trim().to_lowercase();
+    if lower.starts_with(['.', '_', '#']) || LEFTOVERS.iter().any(|end| lower.ends_with(end)) {
+        return false;
+    }
+    let numbered = lower.starts_with(|c: char| c.is_ascii_digit());
+    lower.ends_with(".py") || (numbered && (lower.contains(".py") || !lower.contains('.')))
+}
+
+fn invalid(faults: &[Fault]) -> Halt {
+    let told: Vec<String> = faults.iter().map(|f| format!("{}: {}", f.path, f.problem)).collect();
+    let offenders: Vec<_> =
+        faults.iter().map(|f| serde_json::json!({"path": f.path, "problem": f.problem})).collect();
+    let things = count(faults.len()).replace("migration", "thing");
+    let message =
+        format!("{things} in {FOLDER}/ must be put right before anything runs: {}", told.join("; "));
+    Halt::blocked(Reason::InvalidTree, message).with("offenders", offenders)
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests write files")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_almost_right_are_told_from_strangers() {
+        for (name, almost) in [
+            ("1.2.3", true),
+            ("v1.2", true),
+            ("V1.2.3", true),
+            ("v01.2.3", true),
+            ("v1.2.3-rc.1", true),
+            ("v1.2.3.4", true),
+            ("v1", true),
+            ("v1.2.99999999999999999999", true),
+            ("vendor", false),
+            ("v-next", false),
+            ("2024-notes", false),
+            ("__pycache__", false),
+            ("README.md", false),
+        ] {
+            assert_eq!(is_almost_version(name), almost, "{name}");
+            assert_eq!(version_of(name), None, "{name}");
+        }
+        for (name, almost) in [
+            ("1_a.py", true),
+            ("001-a.py", true),
+            ("001_a.PY", true),
+            ("001_a.py ", true),
+            ("add_column.py", true),
+            ("001_a", true),
+            ("001_a.py.txt", true),
+            ("001_a.pyw", true),
+            ("__init__.py", false),
+            ("_helpers.py", false),
+            (".001_a.py.swp", false),
+            ("001_a.py~", false),
+            ("001_a.py.orig", false),
+            ("001_a.sql", false),
+            ("notes.md", false),
+        ] {
+            assert_eq!(is_almost_script(name), almost, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_is_of_the_text_not_of_its_line_ends() {
+        let plain = fingerprint(b"a\nb\n");
+        assert_eq!(plain, fingerprint(b"\xef\xbb\xbfa\r\nb\r\n"));
+        assert_eq!(plain, fingerprint(b"a\rb\n"));
+        assert_ne!(plain, fingerprint(b"a\n\nb\n"));
+        assert_eq!(fingerprint(b""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    }
+
+    #[test]
+    fn every_fault_is_found_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        for path in [
+            "migrations/v1.1.0/001_a.py",
+            "migrations/v1.1.0/001_b.py",
+            "migrations/v1.01.0/001_a.py",
+            "migrations/v1.2.0/1_a.py",
+            "migrations/v1.2.0/002_dir.py/x",
+            "migrations/v1.2.0/003_good.py",
+            "migrations/v1.10.0/001_good.py",
+            "migrations/001_lost.py",
+            "migrations/v2.0.0",
+            "migrations/__init__.py",
+            "migrations/v1.2.0/__pycache__/x.pyc",
+        ] {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        let tree = Tree::read(dir.path()).unwrap();
+        let faults: Vec<_> = tree.faults.iter().map(|f| f.path.as_str()).collect();
+        assert_eq!(
+            faults,
+            [
+                "migrations/001_lost.py",
+                "migrations/v1.01.0",
+                "migrations/v1.1.0/001_a.py",
+                "migrations/v1.1.0/001_b.py",
+                "migrations/v1.2.0/002_dir.py",
+                "migrations/v1.2.0/1_a.py",
+                "migrations/v2.0.0",
+            ]
+        );
+        let ids: Vec<_> = tree.scripts.iter().map(|s| s.id.to_string()).collect();
+        assert_eq!(ids, ["1.1.0/001_a.py", "1.1.0/001_b.py", "1.2.0/003_good.py", "1.10.0/001_good.py"]);
+        assert_eq!(Tree::sound(dir.path()).unwrap_err().reason, Reason::InvalidTree);
+    }
+
+    #[test]
+    fn no_folder_is_no_scripts() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(Tree::sound(dir.path()).unwrap().is_empty());
+        std::fs::write(dir.path().join("migrations"), "").unwrap();
+        assert!(Tree::sound(dir.path()).is_err());
+    }
+}

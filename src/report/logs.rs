@@ -28,12 +28,18 @@ impl RunLogs {
     /// Makes the folder where it is missing, and room for a new run of `program`.
     pub fn create(home: &Home, now: Timestamp, program: &str) -> anyhow::Result<Self> {
         let logs = Self::plan(home, now, program);
-        make_private_dir(&logs.dir)?;
-        prune(&logs.dir, KEPT_RUNS - 1, KEPT_BYTES - RESERVE, None)?;
+        logs.prepare()?;
         Ok(logs)
     }
 
-    /// The same names, with nothing made or removed.
+    /// Makes the folder where it is missing, and room for this run.
+    pub fn prepare(&self) -> anyhow::Result<()> {
+        make_private_dir(&self.dir)?;
+        prune(&self.dir, KEPT_RUNS - 1, KEPT_BYTES - RESERVE, Some(&self.run))
+    }
+
+    /// The same names, with nothing made or removed yet; for a run that may turn out to have no
+    /// logs.
     pub fn plan(home: &Home, now: Timestamp, program: &str) -> Self {
         let run = format!("{}-{}", now.strftime("%Y%m%dT%H%M%SZ"), std::process::id());
         Self { dir: home.logs(), run, program: program.to_owned() }

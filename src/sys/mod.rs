@@ -2,6 +2,7 @@
 //! git and HTTP. Each module is the one place that makes its kind of call; none of them decides
 //! anything about updates.
 
+pub mod append;
 pub mod clock;
 pub mod env;
 pub mod failpoint;

@@ -7,6 +7,7 @@ mod gate;
 mod log;
 mod mark;
 mod redact;
+mod session;
 mod signals;
 mod wait;
 
@@ -25,6 +26,7 @@ pub use gate::{GATE_WORD, pass_gate};
 pub use log::StepLog;
 pub use mark::ProcessMark;
 pub use redact::Redactor;
+pub use session::{Heard, Meanwhile, Session};
 pub use wait::{end_group, end_leftover};
 
 /// Between TERM and KILL.
@@ -146,6 +148,13 @@ impl Invocation {
     #[must_use]
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.env.push((name.into(), Some(value.into())));
+        self
+    }
+
+    /// Takes a variable out of the environment.
+    #[must_use]
+    pub fn without_env(mut self, name: impl Into<OsString>) -> Self {
+        self.env.push((name.into(), None));
         self
     }
 

@@ -155,7 +155,7 @@ fn poll(sources: &[Source<'_>], timeout: Duration) {
     let _ = rustix::event::poll(&mut fds, timeout.as_ref());
 }
 
-fn end_of(status: std::process::ExitStatus) -> End {
+pub(super) fn end_of(status: std::process::ExitStatus) -> End {
     use std::os::unix::process::ExitStatusExt;
     match (status.code(), status.signal()) {
         (Some(code), _) => End::Exit(code),

@@ -1,0 +1,196 @@
+//! A long-lived child that is talked to line by line: requests through its standard input,
+//! answers through its standard output, everything else through standard error into a log. It
+//! leads its own process group. When this program dies its input ends, which tells it to end too.
+
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use rustix::event::{PollFd, PollFlags, Timespec};
+
+use super::{Announce, End, GRACE, Invocation, ProcessMark, signals, wait};
+
+/// How often the caller's tick runs while nothing is heard.
+const TICK: Duration = Duration::from_millis(100);
+/// Most bytes of log taken at one go; a background process may write for ever.
+const LOG_AT_ONCE: usize = 1 << 20;
+/// No answer is longer than this; a child that writes on and on without an end of line is ended.
+const LONGEST_ANSWER: usize = 1 << 20;
+
+/// The child.
+#[derive(Debug)]
+pub struct Session {
+    child: Child,
+    input: Option<std::fs::File>,
+    answers: Option<std::fs::File>,
+    log: Option<std::fs::File>,
+    heard: Vec<u8>,
+}
+
+/// What waiting for an answer brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// An answer, without its end of line.
+    Line(String),
+    /// The child closed its output or ended.
+    Ended,
+    /// The time is over.
+    Late,
+    /// We were asked to stop by this signal; the child still runs.
+    Stop(i32),
+}
+
+/// What the caller does while it waits.
+pub struct Meanwhile<'a> {
+    /// Takes what the child and its own children print.
+    pub log: &'a mut dyn FnMut(&[u8]),
+    /// Runs about ten times a second.
+    pub tick: &'a mut dyn FnMut(),
+}
+
+impl Session {
+    /// Starts `command`; with `announce`, its group is on record before anything is sent to it
+    /// (it must do nothing until then). From here to its end, a stop is heard instead of ending
+    /// this program.
+    #[expect(clippy::disallowed_methods, reason = "this is the door")]
+    pub fn start(command: &Invocation, announce: Option<Announce<'_>>) -> anyhow::Result<Self> {
+        let (answers, answers_writer) = std::io::pipe().context("cannot make a pipe")?;
+        let (log, log_writer) = std::io::pipe().context("cannot make a pipe")?;
+        signals::begin_step()?;
+        let mut spawn = std::process::Command::new(&command.argv[0]);
+        spawn.args(&command.argv[1..]).current_dir(&command.cwd).process_group(0);
+        spawn.stdin(Stdio::piped()).stdout(answers_writer).stderr(log_writer);
+        for (name, value) in &command.env {
+            match value {
+                Some(value) => spawn.env(name, value),
+                None => spawn.env_remove(name),
+            };
+        }
+        let mut child = spawn.spawn().with_context(|| format!("cannot run {}", command.argv[0].display()))?;
+        let input = child.stdin.take().map(|pipe| std::fs::File::from(OwnedFd::from(pipe)));
+        let mut session = Self {
+            child,
+            input,
+            answers: Some(unblocked(answers.into())?),
+            log: Some(unblocked(log.into())?),
+            heard: Vec::new(),
+        };
+        if let Some(announce) = announce {
+            let mark = ProcessMark::of(session.child.id());
+            announce(&mark).inspect_err(|_| session.kill())?;
+        }
+        Ok(session)
+    }
+
+    /// Sends bytes. A child that is gone shows when an answer is waited for.
+    pub fn send(&mut self, bytes: &[u8]) {
+        if let Some(input) = &mut self.input
+            && input.write_all(bytes).is_err()
+        {
+            self.input = None;
+        }
+    }
+
+    /// Waits for the next answer until `until`. What was printed before an answer is in the log
+    /// before the answer is returned.
+    pub fn hear(&mut self, until: Instant, meanwhile: &mut Meanwhile<'_>) -> anyhow::Result<Heard> {
+        loop {
+            let line = self.take_line();
+            drain(&mut self.log, LOG_AT_ONCE, meanwhile.log);
+            if let Some(line) = line {
+                return Ok(Heard::Line(line));
+            }
+            if self.answers.is_none() || self.heard.len() > LONGEST_ANSWER {
+                return Ok(Heard::Ended);
+            }
+            if let Some(number) = signals::take_stop() {
+                return Ok(Heard::Stop(number));
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(Heard::Late);
+            }
+            self.poll(left.min(TICK));
+            signals::drain();
+            let heard = &mut self.heard;
+            drain(&mut self.answers, LONGEST_ANSWER, &mut |bytes| heard.extend_from_slice(bytes));
+            (meanwhile.tick)();
+        }
+    }
+
+    /// Ends it: its input closes; after `GRACE` its group is ended. Returns how it ended.
+    pub fn end(&mut self) -> anyhow::Result<End> {
+        self.input = None;
+        let until = Instant::now() + GRACE;
+        while Instant::now() < until {
+            if let Some(status) = self.child.try_wait().context("cannot wait for a process")? {
+                return Ok(wait::end_of(status));
+            }
+            drain(&mut self.log, LOG_AT_ONCE, &mut |_| {});
+            self.poll(Duration::from_millis(20));
+            signals::drain();
+        }
+        self.kill();
+        self.child.wait().map(wait::end_of).context("cannot wait for a process")
+    }
+
+    /// Ends its group at once.
+    pub fn kill(&mut self) {
+        wait::end_group(self.child.id(), Some(&mut self.child), Duration::ZERO);
+    }
+
+    fn take_line(&mut self) -> Option<String> {
+        let end = self.heard.iter().position(|b| *b == b'\n')?;
+        let line = String::from_utf8_lossy(&self.heard[..end]).into_owned();
+        self.heard.drain(..=end);
+        Some(line)
+    }
+
+    fn poll(&self, timeout: Duration) {
+        let open = self.answers.iter().chain(self.log.iter());
+        let mut fds: Vec<PollFd<'_>> =
+            open.map(|pipe| PollFd::from_borrowed_fd(pipe.as_fd(), PollFlags::IN)).collect();
+        if let Some(wake) = signals::wake_fd() {
+            fds.push(PollFd::from_borrowed_fd(wake, PollFlags::IN));
+        }
+        let timeout = Timespec::try_from(timeout).ok();
+        // An interrupted poll is as good as one that timed out: the loop looks again.
+        let _ = rustix::event::poll(&mut fds, timeout.as_ref());
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // Nothing is left to report to; what matters is that nothing stays behind.
+        let _ = self.end();
+        signals::end_step();
+    }
+}
+
+fn unblocked(pipe: OwnedFd) -> anyhow::Result<std::fs::File> {
+    rustix::io::ioctl_fionbio(&pipe, true).context("cannot set up a pipe")?;
+    Ok(pipe.into())
+}
+
+/// Reads what is there, at most about `limit` bytes; closes at end of file.
+fn drain(pipe: &mut Option<std::fs::File>, limit: usize, sink: &mut dyn FnMut(&[u8])) {
+    let mut buffer = [0_u8; 16 << 10];
+    let mut taken = 0;
+    while let Some(file) = pipe
+        && taken < limit
+    {
+        match file.read(&mut buffer) {
+            Ok(0) => *pipe = None,
+            Ok(n) => {
+                sink(&buffer[..n]);
+                taken += n;
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+            Err(_) => *pipe = None,
+        }
+    }
+}
