@@ -66,3 +66,26 @@ fn stable_takes_patches_of_its_minor_even_when_the_project_file_was_not_bumped()
     assert_deployed(&world, &commit, &run);
     world.run("version-watch", &["--json"]).exits(0).tells("up_to_date", Some("up_to_date"));
 }
+
+#[test]
+fn migrations_run_between_checkout_and_install() {
+    let world = World::new();
+    world.config("deployment: {channel: beta, source: tags}\nold: 1\n");
+    let log = world.path("steps.log");
+    let script = |name: &str| {
+        format!(
+            "import os\nlog = {log:?}\ndef check():\n    return os.path.exists(log) and '{name}' in open(log).read()\n\
+             def migrate():\n    open(log, 'a').write('{name}\\n')\n    return True\n",
+            log = log.display().to_string()
+        )
+    };
+    world.write("work/migrations/v1.1.0/001_first.py", &script("first"));
+    world.write("work/migrations/v1.1.0/002_second.py", &script("second"));
+    world.write("work/migrations/v9.0.0/001_later.py", &script("later"));
+    let commit = world.release("1.1.0");
+    let run = watch_and_apply(&world).exits(42).tells("updated", None);
+    assert_eq!(run.json()["to_commit"], commit);
+    assert_eq!(world.steps(), ["first", "second", "install", "restart", "status"]);
+    let state = world.state_file("migration_state.json");
+    assert_eq!(state["applied"], serde_json::json!(["1.1.0/001_first.py", "1.1.0/002_second.py"]));
+}

@@ -142,3 +142,41 @@ fn with_exit_code_an_unhealthy_version_is_undone_by_the_next_run() {
     world.run("apply-update", &["--json"]).exits(1).tells("rolled_back", Some("health_failed"));
     assert_eq!(world.head(), before);
 }
+
+#[test]
+fn a_failed_migration_puts_the_snapshot_back_and_the_record_follows_what_holds() {
+    let world = World::new();
+    world.config("deployment: {channel: beta, source: tags}\nold: 1\n");
+    let config = world.path("checkout/config.yml");
+    let script = |body: &str| format!("CONFIG = {:?}\n{body}", config.display().to_string());
+    world.write(
+        "work/migrations/v1.1.0/001_config.py",
+        &script(
+            "def check():\n    return 'new: 2' in open(CONFIG).read()\n\
+             def migrate():\n    open(CONFIG, 'a').write('new: 2\\n')\n    return True\n",
+        ),
+    );
+    let mark = world.path("mark");
+    world.write(
+        "work/migrations/v1.1.0/002_elsewhere.py",
+        &format!(
+            "import os\nMARK = {:?}\ndef check():\n    return os.path.exists(MARK)\n\
+             def migrate():\n    open(MARK, 'w').close()\n    return True\n",
+            mark.display().to_string()
+        ),
+    );
+    world.write(
+        "work/migrations/v1.1.0/003_bad.py",
+        "def check():\n    return False\ndef migrate():\n    return 1 / 0\n",
+    );
+    world.release("1.1.0");
+    let before = (world.head(), world.read("checkout/config.yml"));
+    world.run("version-watch", &[]).exits(0);
+    let run = world.run("apply-update", &["--json"]).exits(1).tells("rolled_back", Some("migration_failed"));
+    assert!(run.json()["error"]["message"].as_str().unwrap().contains("003_bad.py"), "{run:#?}");
+    assert_eq!((world.head(), world.read("checkout/config.yml")), before);
+    assert_eq!(world.steps(), Vec::<String>::new(), "install had not begun");
+    let state = world.state_file("migration_state.json");
+    assert_eq!(state["applied"], serde_json::json!(["1.1.0/002_elsewhere.py"]), "{state:#}");
+    assert_eq!(world.state_file("deploy_status.json")["status"], "rolled_back");
+}
