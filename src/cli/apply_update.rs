@@ -30,7 +30,7 @@ const NAME: &str = "apply-update";
 #[derive(FromArgs, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "flags as they are typed")]
 struct Flags {
-    /// the checkout (default: TELECLAUDE_REPO, else the one around the current directory)
+    /// the checkout (default: `TELECLAUDE_REPO`, else the one around the current directory)
     #[argh(option, arg_name = "dir")]
     repo: Option<String>,
     /// print one JSON object

@@ -18,7 +18,7 @@ use super::common::{Common, Context, finish, parse, version_line};
 /// decide, 10 an update is available (with --exit-code), 75 try again later.
 #[derive(FromArgs, Debug)]
 struct Flags {
-    /// the checkout (default: TELECLAUDE_REPO, else the one around the current directory)
+    /// the checkout (default: `TELECLAUDE_REPO`, else the one around the current directory)
     #[argh(option, arg_name = "dir")]
     repo: Option<String>,
     /// print one JSON object

@@ -102,11 +102,11 @@ pub fn list(
 
 fn remember(api: &mut ApiCache, first: &str, pages: BTreeMap<String, Page>, releases: &[Release]) {
     let listed: BTreeSet<&str> = releases.iter().map(|r| r.tag.as_str()).collect();
-    if !api.pages.contains_key(first) {
-        api.withdrawn.clear();
-    } else {
+    if api.pages.contains_key(first) {
         let before = api.pages.values().flat_map(|p| &p.releases).map(|r| r.tag.clone());
         api.withdrawn.extend(before.filter(|tag| !listed.contains(tag.as_str())));
+    } else {
+        api.withdrawn.clear();
     }
     api.withdrawn.retain(|tag| !listed.contains(tag.as_str()));
     api.pages = pages;

@@ -88,12 +88,9 @@ pub fn reset_at(headers: &LimitHeaders, now: Timestamp) -> Option<Timestamp> {
 
 fn retry_after(headers: &LimitHeaders, now: Timestamp) -> Option<Timestamp> {
     let text = headers.retry_after.as_deref()?.trim();
-    let wait = match text.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let server_now = server_time(headers).unwrap_or(now);
-            http_date(text)?.duration_since(server_now).try_into().ok()?
-        }
+    let wait = if let Ok(seconds) = text.parse::<u64>() { Duration::from_secs(seconds) } else {
+        let server_now = server_time(headers).unwrap_or(now);
+        http_date(text)?.duration_since(server_now).try_into().ok()?
     };
     Some(later(now, wait.clamp(Duration::from_secs(1), SANE_WAIT)))
 }

@@ -60,10 +60,7 @@ impl Tree {
     /// The scripts of a tree that has no faults.
     pub fn sound(checkout: &Path) -> Result<Vec<Script>, Halt> {
         let tree = Self::read(checkout)?;
-        match tree.faults.is_empty() {
-            true => Ok(tree.scripts),
-            false => Err(invalid(&tree.faults)),
-        }
+        if tree.faults.is_empty() { Ok(tree.scripts) } else { Err(invalid(&tree.faults)) }
     }
 
     fn look_at_version(&mut self, checkout: &Path, name: &OsStr) -> anyhow::Result<()> {
@@ -141,10 +138,7 @@ impl Script {
 /// See [`Script::fingerprint`].
 pub fn fingerprint(bytes: &[u8]) -> String {
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let digest = match text.contains(&b'\r') {
-        false => Sha256::digest(text),
-        true => Sha256::digest(with_line_feeds(text)),
-    };
+    let digest = if !text.contains(&b'\r') { Sha256::digest(text) } else { Sha256::digest(with_line_feeds(text)) };
     digest.iter().fold(String::with_capacity(64), |mut hex, byte| {
         use std::fmt::Write as _;
         // Writing to a string cannot fail.

@@ -1,4 +1,4 @@
-//! What the host's sessions are doing, from its session database (SQLite, read only). A session
+//! What the host's sessions are doing, from its session database (`SQLite`, read only). A session
 //! that is open and was active lately, or whose last input has no answer yet, is activity.
 
 use std::path::Path;

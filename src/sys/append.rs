@@ -63,18 +63,15 @@ impl AppendFile {
     }
 
     fn write(&mut self, line: &[u8], sync: bool) -> anyhow::Result<()> {
-        let mut file = match self.file.take() {
-            Some(file) => file,
-            None => {
-                let fresh = OpenOptions::new()
-                    .create(true)
-                    .truncate(false)
-                    .append(true)
-                    .mode(0o600)
-                    .open(&self.path)?;
-                fresh.set_len(0)?;
-                fresh
-            }
+        let mut file = if let Some(file) = self.file.take() { file } else {
+            let fresh = OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .append(true)
+                .mode(0o600)
+                .open(&self.path)?;
+            fresh.set_len(0)?;
+            fresh
         };
         let mut whole = Vec::with_capacity(line.len() + 1);
         whole.extend_from_slice(line);

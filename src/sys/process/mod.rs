@@ -223,13 +223,10 @@ impl Invocation {
     ) -> anyhow::Result<std::process::Child> {
         failpoint::pass(&format!("process.spawn {}", self.display()))?;
         signals::begin_step()?;
-        let mut command = match announce {
-            Some(_) => gate::command(&self.argv)?,
-            None => {
-                let mut plain = std::process::Command::new(&self.argv[0]);
-                plain.args(&self.argv[1..]).stdin(Stdio::null());
-                plain
-            }
+        let mut command = if let Some(_) = announce { gate::command(&self.argv)? } else {
+            let mut plain = std::process::Command::new(&self.argv[0]);
+            plain.args(&self.argv[1..]).stdin(Stdio::null());
+            plain
         };
         command.current_dir(&self.cwd).stdout(stdout).stderr(stderr).process_group(0);
         for (name, value) in &self.env {
