@@ -88,7 +88,10 @@ pub fn judge(settings: &Settings, installed: &Installed<'_>, signal: &Signal) ->
 fn mismatch(settings: &Settings, signal: &Signal) -> Option<String> {
     let channel = settings.channel.name();
     if signal.channel != channel {
-        return Some(format!("the signal is for channel {}, this computer follows {channel}", signal.channel));
+        return Some(format!(
+            "the signal is for channel {}, this computer follows {channel}",
+            signal.channel
+        ));
     }
     let version = Version::parse(&signal.available);
     match (settings.channel, &signal.tag, version) {

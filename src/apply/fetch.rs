@@ -13,7 +13,8 @@ use crate::version::CommitId;
 const PRIVATE_REF: &str = "refs/teleclaude/update";
 
 /// Options of every fetch: nothing but what is asked for.
-const PLAIN: &[&str] = &["fetch", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--no-prune"];
+const PLAIN: &[&str] =
+    &["fetch", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--no-prune"];
 
 /// What git says when the fault is on this computer.
 const OUR_FAULTS: &[&str] = &[

@@ -66,7 +66,8 @@ pub fn undone(tx: &mut Transaction<'_>) -> Result<Outcome, Halt> {
 pub fn failed_early(tx: &mut Transaction<'_>, cause: Cause) -> Result<Outcome, Halt> {
     tx.journal.cause = Some(cause.clone());
     let next = count_failure(tx, &cause)?;
-    let message = format!("{} was not installed: {}; nothing was changed{}", tx.journal.to, cause.message, next.1);
+    let message =
+        format!("{} was not installed: {}; nothing was changed{}", tx.journal.to, cause.message, next.1);
     close(tx, Standing::Error, ("failed", Some(&cause), &message))?;
     let mut outcome = Outcome::new(Exit::Failed, "failed", message);
     outcome.reason = reason(&cause);
@@ -144,7 +145,11 @@ fn count_failure(tx: &Transaction<'_>, cause: &Cause) -> Result<(Value, String),
     Ok((at.into(), text))
 }
 
-fn close(tx: &mut Transaction<'_>, standing: Standing, end: (&str, Option<&Cause>, &str)) -> Result<(), Halt> {
+fn close(
+    tx: &mut Transaction<'_>,
+    standing: Standing,
+    end: (&str, Option<&Cause>, &str),
+) -> Result<(), Halt> {
     record(tx, end)?;
     let mut status: Status = tx.status(standing, end.2.to_owned()).ended();
     if standing == Standing::Deployed {
@@ -197,7 +202,10 @@ fn record(tx: &mut Transaction<'_>, end: (&str, Option<&Cause>, &str)) -> Result
 }
 
 fn cause_of(journal: &Journal) -> Cause {
-    journal.cause.clone().unwrap_or_else(|| super::transaction::plain_cause(journal.phase, "it was interrupted".into()))
+    journal
+        .cause
+        .clone()
+        .unwrap_or_else(|| super::transaction::plain_cause(journal.phase, "it was interrupted".into()))
 }
 
 fn reason(cause: &Cause) -> Option<Reason> {

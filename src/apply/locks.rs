@@ -35,9 +35,8 @@ fn young_locks(git_dir: &Path, since: SystemTime) -> Vec<PathBuf> {
     for folder in ["refs", "logs"] {
         collect(&git_dir.join(folder), usize::MAX, &mut found);
     }
-    let young = |lock: &PathBuf| {
-        lock.metadata().and_then(|m| m.modified()).is_ok_and(|at| at + ROUNDING >= since)
-    };
+    let young =
+        |lock: &PathBuf| lock.metadata().and_then(|m| m.modified()).is_ok_and(|at| at + ROUNDING >= since);
     found.retain(young);
     found
 }

@@ -76,8 +76,9 @@ pub struct Applier<'a> {
 
 /// Takes the lock that every run holds from beginning to end.
 pub fn lock(home: &Home) -> Result<LockGuard, Halt> {
-    LockGuard::acquire(&home.apply_lock(), Duration::ZERO)?
-        .ok_or_else(|| Halt::busy("another apply-update is at work; 'telec update status' shows how far it is"))
+    LockGuard::acquire(&home.apply_lock(), Duration::ZERO)?.ok_or_else(|| {
+        Halt::busy("another apply-update is at work; 'telec update status' shows how far it is")
+    })
 }
 
 /// Takes up a dead run, if there is one. `None`: there is nothing to take up.
@@ -140,14 +141,12 @@ impl Applier<'_> {
             return Ok(Ok(target_of(&journal)));
         }
         let Some(signal) = Signal::read(self.home)? else {
-            return self.nothing(Reason::NoSignal, "no update is signalled; version-watch looks for one".to_owned());
+            return self
+                .nothing(Reason::NoSignal, "no update is signalled; version-watch looks for one".to_owned());
         };
         let version = self.installed()?;
-        let installed = Installed {
-            top: self.checkout.top(),
-            commit: self.checkout.commit(),
-            version: version.as_ref(),
-        };
+        let installed =
+            Installed { top: self.checkout.top(), commit: self.checkout.commit(), version: version.as_ref() };
         match plan::judge(self.settings, &installed, &signal) {
             Verdict::Install(target) => Ok(Ok(target)),
             Verdict::Leave(reason, message) => self.nothing(reason, message),
@@ -167,11 +166,8 @@ impl Applier<'_> {
             return self.nothing(Reason::UpToDate, format!("{} is installed already", target.version));
         }
         let version = self.installed()?;
-        let installed = Installed {
-            top: self.checkout.top(),
-            commit: self.checkout.commit(),
-            version: version.as_ref(),
-        };
+        let installed =
+            Installed { top: self.checkout.top(), commit: self.checkout.commit(), version: version.as_ref() };
         match plan::downgrade(&installed, target).filter(|_| !request.allow_downgrade) {
             Some(message) => Err(Halt::blocked(Reason::Downgrade, message)),
             None => Ok(Ok(target.clone())),
@@ -186,7 +182,8 @@ impl Applier<'_> {
 
     fn nothing(&self, reason: Reason, message: String) -> Result<Result<Target, Outcome>, Halt> {
         let stale = Status::read(self.home)?.is_some_and(|s| {
-            matches!(s.status, Standing::Deferred | Standing::Blocked) || (s.status.is_under_way() && !s.is_running())
+            matches!(s.status, Standing::Deferred | Standing::Blocked)
+                || (s.status.is_under_way() && !s.is_running())
         });
         if stale {
             Status::new(Standing::Idle, message.clone()).because(reason).save(self.home)?;
@@ -197,7 +194,8 @@ impl Applier<'_> {
     /// A transaction that stopped at this very target with `rollback: false`.
     fn stopped_at(&self, target: &Target) -> Result<Option<Journal>, Halt> {
         let journal = Journal::read(self.home)?;
-        Ok(journal.filter(|j| j.stopped && j.to_commit == target.commit && self.checkout.commit() == &j.to_commit))
+        Ok(journal
+            .filter(|j| j.stopped && j.to_commit == target.commit && self.checkout.commit() == &j.to_commit))
     }
 
     fn patience(&self, failed: Option<&FailedTarget>, request: &Request, now: Timestamp) -> Result<(), Halt> {
@@ -223,7 +221,13 @@ impl Applier<'_> {
         }
     }
 
-    fn begin(&self, target: &Target, attempt: u32, request: &Request, now: Timestamp) -> Result<Outcome, Halt> {
+    fn begin(
+        &self,
+        target: &Target,
+        attempt: u32,
+        request: &Request,
+        now: Timestamp,
+    ) -> Result<Outcome, Halt> {
         let journal = self.journal(target, attempt, request, now)?;
         let mut tx = Transaction::new(self.rooms, journal, false, progress_of(request))?;
         tx.enter(Phase::Fetching)?;
@@ -231,7 +235,13 @@ impl Applier<'_> {
     }
 
     /// Everything that could refuse before the remote is asked, then the first journal.
-    fn journal(&self, target: &Target, attempt: u32, request: &Request, now: Timestamp) -> Result<Journal, Halt> {
+    fn journal(
+        &self,
+        target: &Target,
+        attempt: u32,
+        request: &Request,
+        now: Timestamp,
+    ) -> Result<Journal, Halt> {
         preflight::quiet(self.checkout)?;
         preflight::remote(self.checkout, &self.settings.remote)?;
         let tag = target.tag.as_deref();
@@ -240,7 +250,9 @@ impl Applier<'_> {
         let version = self.installed()?;
         let from = match target.tag {
             None => self.checkout.commit().short().to_owned(),
-            Some(_) => version.as_ref().map_or_else(|| self.checkout.commit().short().to_owned(), Version::to_string),
+            Some(_) => {
+                version.as_ref().map_or_else(|| self.checkout.commit().short().to_owned(), Version::to_string)
+            }
         };
         let own = ProcessMark::own();
         Ok(Journal {

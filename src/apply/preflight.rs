@@ -113,7 +113,14 @@ pub fn nothing_is_lost(checkout: &Checkout, to: &CommitId) -> Result<(), Halt> {
     let head = checkout.commit().as_str();
     let not_to = format!("^{to}");
     let found = checkout.git().text(&[
-        "rev-list", "--max-count=20", head, &not_to, "--not", "--branches", "--remotes", "--tags",
+        "rev-list",
+        "--max-count=20",
+        head,
+        &not_to,
+        "--not",
+        "--branches",
+        "--remotes",
+        "--tags",
     ])?;
     if found.is_empty() {
         return Ok(());
@@ -135,7 +142,8 @@ pub fn local_edits(checkout: &Checkout, changes: &[Change]) -> Result<Vec<String
     let changed: BTreeSet<&Path> = changes.iter().map(|c| c.path.as_path()).collect();
     let mut edits = edited(checkout)?;
     edits.extend(hidden_edits(checkout, changes)?);
-    let (overlap, apart): (Vec<PathBuf>, Vec<PathBuf>) = edits.into_iter().partition(|e| touches(e, &changed));
+    let (overlap, apart): (Vec<PathBuf>, Vec<PathBuf>) =
+        edits.into_iter().partition(|e| touches(e, &changed));
     if !overlap.is_empty() {
         return Err(refuse(
             Reason::DirtyOverlap,
@@ -181,7 +189,8 @@ fn hidden_edits(checkout: &Checkout, changes: &[Change]) -> Result<Vec<PathBuf>,
         if !checkout.top().join(&change.path).exists() {
             continue;
         }
-        let blob = checkout.git().text(&[OsStr::new("hash-object"), OsStr::new("--"), change.path.as_os_str()])?;
+        let blob =
+            checkout.git().text(&[OsStr::new("hash-object"), OsStr::new("--"), change.path.as_os_str()])?;
         if blob != old.blob {
             found.push(change.path.clone());
         }
@@ -191,7 +200,8 @@ fn hidden_edits(checkout: &Checkout, changes: &[Change]) -> Result<Vec<PathBuf>,
 
 /// No untracked file, ignored or not, stands where the update puts one.
 pub fn untracked(checkout: &Checkout, changes: &[Change]) -> Result<(), Halt> {
-    let leaving: BTreeSet<&Path> = changes.iter().filter(|c| c.old.is_some()).map(|c| c.path.as_path()).collect();
+    let leaving: BTreeSet<&Path> =
+        changes.iter().filter(|c| c.old.is_some()).map(|c| c.path.as_path()).collect();
     let mut found: BTreeSet<PathBuf> = BTreeSet::new();
     for change in changes.iter().filter(|c| c.old.is_none()) {
         found.extend(obstacle(checkout.top(), &change.path, &leaving));
@@ -236,12 +246,16 @@ fn refuse(reason: Reason, paths: &[PathBuf], what: &str, mend: &str) -> Halt {
 
 /// The configured remote exists.
 pub fn remote(checkout: &Checkout, remote: &str) -> Result<(), Halt> {
-    let url = checkout.git_config(&format!("remote.{remote}.url")).context("cannot read git's configuration")?;
+    let url =
+        checkout.git_config(&format!("remote.{remote}.url")).context("cannot read git's configuration")?;
     if url.is_some() {
         return Ok(());
     }
     Err(Halt::blocked(
         Reason::MissingRemote,
-        format!("{} has no remote '{remote}'; add it with 'git remote add {remote} URL'", checkout.top().display()),
+        format!(
+            "{} has no remote '{remote}'; add it with 'git remote add {remote} URL'",
+            checkout.top().display()
+        ),
     ))
 }

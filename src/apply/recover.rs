@@ -27,7 +27,8 @@ pub fn take_up(rooms: &Rooms<'_>, journal: Journal, progress: Progress) -> Resul
     match tx.journal.undo {
         Some(stage) => tx.enter_undo(stage)?,
         None if turns_back(&tx.journal) => {
-            let message = format!("it was interrupted {} times during {}", tx.journal.resumes, tx.journal.phase.step());
+            let message =
+                format!("it was interrupted {} times during {}", tx.journal.resumes, tx.journal.phase.step());
             tx.journal.cause = Some(plain_cause(tx.journal.phase, message));
             tx.enter_undo(UndoStage::Snapshot)?;
         }
@@ -59,6 +60,9 @@ fn end_step(tx: &mut Transaction<'_>) -> Result<(), Halt> {
     }
     Err(Halt::blocked(
         Reason::InProgress,
-        format!("process group {} of an interrupted update does not end; end it with 'kill -9 -{}'", mark.pid, mark.pid),
+        format!(
+            "process group {} of an interrupted update does not end; end it with 'kill -9 -{}'",
+            mark.pid, mark.pid
+        ),
     ))
 }

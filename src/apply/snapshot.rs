@@ -28,7 +28,8 @@ pub fn take(home: &Home, top: &Path, files: &[PathBuf]) -> anyhow::Result<Vec<Sn
     let folder = home.snapshot();
     discard(home)?;
     make_private_dir(&folder)?;
-    let copies = files.iter().enumerate().map(|(n, file)| take_one(&folder.join(n.to_string()), &top.join(file)));
+    let copies =
+        files.iter().enumerate().map(|(n, file)| take_one(&folder.join(n.to_string()), &top.join(file)));
     copies.collect()
 }
 

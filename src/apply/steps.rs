@@ -118,7 +118,7 @@ fn run_migrations(tx: &mut Transaction<'_>) -> Result<(), Stop> {
     let result = migrations(tx, &to, false)?;
     match result.failed {
         None => Ok(()),
-        Some(failure) if failure.interrupted => {
+        Some(failure) if failure.reason == Reason::Interrupted => {
             Err(Stop::Broken(Halt::failed(Reason::Interrupted, failure.error)))
         }
         Some(failure) => Err(Stop::Failed(Box::new(Cause {

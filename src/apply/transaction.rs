@@ -78,7 +78,12 @@ pub struct Transaction<'a> {
 
 impl<'a> Transaction<'a> {
     /// A transaction for this journal; nothing is written yet.
-    pub fn new(rooms: &'a Rooms<'a>, journal: Journal, resumed: bool, progress: Progress) -> Result<Self, Halt> {
+    pub fn new(
+        rooms: &'a Rooms<'a>,
+        journal: Journal,
+        resumed: bool,
+        progress: Progress,
+    ) -> Result<Self, Halt> {
         let logs = RunLogs::create(rooms.home, clock::now(), "apply-update")?;
         Ok(Self { rooms, journal, resumed, changes: None, logs, progress, left_writers: Vec::new() })
     }
@@ -189,7 +194,10 @@ impl<'a> Transaction<'a> {
             exit: finished.end.code(),
             log: Some(self.logs.step(phase.step())),
             tail: Some(finished.tail.clone()),
-            ..plain_cause(phase, format!("{} failed, '{command}' ended with {}{said}", phase.step(), finished.end))
+            ..plain_cause(
+                phase,
+                format!("{} failed, '{command}' ended with {}{said}", phase.step(), finished.end),
+            )
         }))
     }
 

@@ -182,7 +182,11 @@ fn remove_empty_parents(top: &Path, path: &Path) {
 
 /// A file that is neither side, nor the beginning of one, was changed by somebody else: copies it
 /// to `<file>.<keep_name>`. Returns the copies.
-pub fn keep_foreign(checkout: &Checkout, changes: &[Change], keep_name: &str) -> anyhow::Result<Vec<PathBuf>> {
+pub fn keep_foreign(
+    checkout: &Checkout,
+    changes: &[Change],
+    keep_name: &str,
+) -> anyhow::Result<Vec<PathBuf>> {
     let mut kept = Vec::new();
     for path in foreign(checkout, changes)? {
         let file = checkout.top().join(&path);

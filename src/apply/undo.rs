@@ -31,7 +31,8 @@ fn put_back(tx: &mut Transaction<'_>) -> Result<(), Stop> {
 /// The new scripts are still there; those whose work is undone by the snapshot leave the record.
 /// A script that cannot be asked stays on record: its work may well be there.
 fn ask_migrations(tx: &mut Transaction<'_>) -> Result<(), Stop> {
-    let ids: Vec<MigrationId> = tx.journal.migrations.iter().filter_map(|id| MigrationId::parse(id)).collect();
+    let ids: Vec<MigrationId> =
+        tx.journal.migrations.iter().filter_map(|id| MigrationId::parse(id)).collect();
     if tx.journal.phase < Phase::Migrating || ids.is_empty() {
         return Ok(());
     }

@@ -174,7 +174,11 @@ fn target(flags: &Flags, applier: &Applier<'_>, env: &Environment) -> Result<Opt
         return commit(checkout, text).map(Some);
     }
     let version = Version::parse(text.trim()).ok_or_else(|| {
-        Halt::new(Kind::Invalid, Reason::UnknownVersion, format!("--to {text}: not a version (major.minor.patch)"))
+        Halt::new(
+            Kind::Invalid,
+            Reason::UnknownVersion,
+            format!("--to {text}: not a version (major.minor.patch)"),
+        )
     })?;
     let now = clock::now();
     let mut look = Look::begin(checkout, settings, env, applier.home, now)?;
@@ -198,7 +202,9 @@ fn commit(checkout: &Checkout, text: &str) -> Result<Target, Halt> {
         let message = format!("--to {text}: alpha follows commits; name one by its digits");
         Halt::new(Kind::Invalid, Reason::UnknownVersion, message)
     };
-    let found = if hex { checkout.git().run(&["rev-parse", "--verify", "--quiet", &format!("{text}^{{commit}}")])? } else {
+    let found = if hex {
+        checkout.git().run(&["rev-parse", "--verify", "--quiet", &format!("{text}^{{commit}}")])?
+    } else {
         return Err(wrong());
     };
     let here = String::from_utf8_lossy(&found.stdout).trim().to_owned();

@@ -174,12 +174,15 @@ impl Walk<'_> {
         match failure {
             Failure::Timeout => self.deadline.passed(&self.settings.redactor.clean(api)),
             Failure::Malformed(why) => self.bad(why),
-            Failure::Unreachable(why) => {
-                Halt::unreachable(Reason::Unreachable, self.settings.redactor.clean(&format!("cannot reach {api}: {why}")))
-            }
+            Failure::Unreachable(why) => Halt::unreachable(
+                Reason::Unreachable,
+                self.settings.redactor.clean(&format!("cannot reach {api}: {why}")),
+            ),
             Failure::Unusable(why) => Halt::failed(
                 Reason::InvalidConfig,
-                self.settings.redactor.clean(&format!("cannot ask {api}: {why}; look at deployment.api_url and the token")),
+                self.settings
+                    .redactor
+                    .clean(&format!("cannot ask {api}: {why}; look at deployment.api_url and the token")),
             ),
         }
     }
@@ -200,7 +203,8 @@ impl Walk<'_> {
     /// Keeps the counts and waits that the next run goes by.
     fn count(&mut self, verdict: Verdict) {
         let api = &mut self.cache.api;
-        api.refusals = if matches!(verdict, Verdict::Limited(_)) { api.refusals.saturating_add(1) } else { 0 };
+        api.refusals =
+            if matches!(verdict, Verdict::Limited(_)) { api.refusals.saturating_add(1) } else { 0 };
         api.forbidden = if verdict == Verdict::Forbidden { api.forbidden.saturating_add(1) } else { 0 };
         self.cache.retry_at = match verdict {
             Verdict::Limited(at) => Some(at),
@@ -221,7 +225,9 @@ impl Walk<'_> {
             ),
             Verdict::NotFound => Halt::failed(
                 Reason::NotFound,
-                format!("{api} knows no repository {repo:?} for {token} (404): check deployment.github_repo and the token's rights"),
+                format!(
+                    "{api} knows no repository {repo:?} for {token} (404): check deployment.github_repo and the token's rights"
+                ),
             ),
             Verdict::Forbidden => self.forbidden(token),
             Verdict::ServerError(_) => Halt::unreachable(

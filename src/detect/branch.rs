@@ -116,9 +116,9 @@ pub fn decide(facts: &BranchFacts) -> Decision {
 fn by_head(facts: &BranchFacts) -> Decision {
     let (name, tip, head) = (&facts.name, facts.tip.short(), facts.head.short());
     match facts.head_to_tip {
-        Relation::After => {
-            Decision::up_to_date(format!("nothing newer on {name}: {tip} is part of what is installed ({head})"))
-        }
+        Relation::After => Decision::up_to_date(format!(
+            "nothing newer on {name}: {tip} is part of what is installed ({head})"
+        )),
         Relation::Apart => Decision::blocked(
             Reason::Diverged,
             format!(

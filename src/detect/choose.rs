@@ -160,7 +160,19 @@ mod tests {
 
     #[test]
     fn odd_tags_are_no_versions() {
-        for tag in ["", "v", "1.2", "v1.2.3.4", "vv1.2.3", "V1.2.3", "v01.2.3", "release-1.2.3", "--upload-pack=x", "v1.2.3 ", "1.2.3\n"] {
+        for tag in [
+            "",
+            "v",
+            "1.2",
+            "v1.2.3.4",
+            "vv1.2.3",
+            "V1.2.3",
+            "v01.2.3",
+            "release-1.2.3",
+            "--upload-pack=x",
+            "v1.2.3 ",
+            "1.2.3\n",
+        ] {
             assert_eq!(version_of_tag(tag), None, "{tag:?}");
         }
         assert_eq!(version_of_tag(&format!("v1.2.3+{}", "a".repeat(200))), None);

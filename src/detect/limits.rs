@@ -208,9 +208,13 @@ mod tests {
     fn close_to_the_limit_depends_on_how_fast_the_others_are() {
         let now = at("2026-06-01T12:00:00Z");
         let reset = Some(now.as_second() + 1800);
-        for (before, left, close) in
-            [(None, 59, false), (None, 10, true), (Some(58), 50, false), (Some(50), 25, true), (Some(30), 25, false)]
-        {
+        for (before, left, close) in [
+            (None, 59, false),
+            (None, 10, true),
+            (Some(58), 50, false),
+            (Some(50), 25, true),
+            (Some(30), 25, false),
+        ] {
             let mut api = ApiCache::default();
             if let Some(before) = before {
                 note(&mut api, &headers(None, Some(before), reset), now);

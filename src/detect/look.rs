@@ -109,8 +109,12 @@ impl<'a> Look<'a> {
     /// One version on offer with its tag and commit, for `--to`.
     pub fn resolve(&mut self, version: &Version) -> Result<Offer, Halt> {
         let listed = self.offers()?;
-        let wanted: Vec<_> =
-            listed.offers.candidates.into_iter().filter(|c| c.version.cmp_precedence(version).is_eq()).collect();
+        let wanted: Vec<_> = listed
+            .offers
+            .candidates
+            .into_iter()
+            .filter(|c| c.version.cmp_precedence(version).is_eq())
+            .collect();
         // A version that a person names may be a prerelease: any of that version will do.
         let found = choose::choose(Channel::Beta, &wanted).or_else(|| wanted.first());
         let chosen = found.cloned().ok_or_else(|| {
@@ -179,7 +183,8 @@ impl<'a> Look<'a> {
         installed: Option<&Version>,
         listed: &Listed,
     ) -> Result<Decision, Halt> {
-        let age = self.cache.tags_checked_at.and_then(|at| Duration::try_from(self.now.duration_since(at)).ok());
+        let age =
+            self.cache.tags_checked_at.and_then(|at| Duration::try_from(self.now.duration_since(at)).ok());
         let due = listed.fresh || age.is_none_or(|age| age >= TAG_RECHECK);
         let asked = if due { self.remote.tag_target(&chosen.tag, self.deadline)? } else { None };
         match asked {
@@ -291,7 +296,10 @@ impl<'a> Look<'a> {
         let text = choose::no_downgrade(&chosen.version, installed);
         match (self.settings.channel, installed) {
             (Channel::Stable(pinned), Some(installed)) if installed.minor() != pinned => {
-                format!("{text}; stable is pinned to {pinned} and never goes back: set deployment.pinned_minor to {}", installed.minor())
+                format!(
+                    "{text}; stable is pinned to {pinned} and never goes back: set deployment.pinned_minor to {}",
+                    installed.minor()
+                )
             }
             _ => text,
         }

@@ -91,7 +91,8 @@ pub fn next_page(link: &str) -> Option<String> {
 fn is_next(parameter: &str) -> bool {
     let Some((name, value)) = parameter.split_once('=') else { return false };
     let value = value.trim().trim_matches('"');
-    name.trim().eq_ignore_ascii_case("rel") && value.split_whitespace().any(|w| w.eq_ignore_ascii_case("next"))
+    name.trim().eq_ignore_ascii_case("rel")
+        && value.split_whitespace().any(|w| w.eq_ignore_ascii_case("next"))
 }
 
 #[cfg(test)]
@@ -150,7 +151,10 @@ mod tests {
     #[test]
     fn the_next_page_is_found_in_every_way_to_write_it() {
         for (link, next) in [
-            (r#"<https://h/a?page=2>; rel="next", <https://h/a?page=9>; rel="last""#, Some("https://h/a?page=2")),
+            (
+                r#"<https://h/a?page=2>; rel="next", <https://h/a?page=9>; rel="last""#,
+                Some("https://h/a?page=2"),
+            ),
             (r#"<https://h/a,b>; rel="prev", <https://h/c>; title="x"; rel=next"#, Some("https://h/c")),
             (r#"<https://h/c>; rel="last next""#, Some("https://h/c")),
             (r#"<https://h/a>; rel="last""#, None),

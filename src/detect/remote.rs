@@ -102,12 +102,7 @@ impl Remote {
         Ok(at(&peeled).or_else(|| at(&name)))
     }
 
-    fn ls_remote(
-        &self,
-        flags: &[&str],
-        names: &[&str],
-        deadline: Deadline,
-    ) -> Result<Vec<RemoteRef>, Halt> {
+    fn ls_remote(&self, flags: &[&str], names: &[&str], deadline: Deadline) -> Result<Vec<RemoteRef>, Halt> {
         let arguments = [&["ls-remote"], flags, &["--", self.name.as_str()], names].concat();
         let command = self.git.command(&arguments).deadline(deadline.left()?).stdout_limit(MOST_OUTPUT);
         let finished = command.capture_announced(None, self.git.redactor())?;
@@ -125,9 +120,10 @@ impl Remote {
             )),
             End::Exit(0) => Ok(()),
             End::Deadline => Err(deadline.passed(&format!("the git remote at {}", self.url))),
-            End::Interrupted(number) => {
-                Err(Halt::failed(Reason::Interrupted, format!("stopped by signal {number} while asking {}", self.url)))
-            }
+            End::Interrupted(number) => Err(Halt::failed(
+                Reason::Interrupted,
+                format!("stopped by signal {number} while asking {}", self.url),
+            )),
             end => Err(Halt::unreachable(
                 Reason::Unreachable,
                 format!("cannot ask the git remote at {} ({end}): {}", self.url, complaint(&finished.tail)),
@@ -201,7 +197,10 @@ fn check_ref_name(name: &str) -> Result<(), Halt> {
         || name.ends_with('.')
         || name.split('/').any(bad_part);
     if bad {
-        return Err(Halt::failed(Reason::BadResponse, format!("{name:?} is not a name that git would accept")));
+        return Err(Halt::failed(
+            Reason::BadResponse,
+            format!("{name:?} is not a name that git would accept"),
+        ));
     }
     Ok(())
 }
@@ -221,7 +220,10 @@ mod tests {
     #[test]
     fn garbage_is_not_a_list_of_references() {
         assert_eq!(parse_refs(b"").unwrap(), []);
-        assert_eq!(parse_refs(format!("{A}\trefs/heads/main\n").as_bytes()).unwrap()[0].name, "refs/heads/main");
+        assert_eq!(
+            parse_refs(format!("{A}\trefs/heads/main\n").as_bytes()).unwrap()[0].name,
+            "refs/heads/main"
+        );
         for garbage in ["<html>", "abc\trefs/heads/main", &format!("{A} refs/heads/main"), "\u{0}\t\u{0}"] {
             assert!(parse_refs(garbage.as_bytes()).is_err(), "{garbage:?}");
         }

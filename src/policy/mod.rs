@@ -91,7 +91,8 @@ impl Gates<'_> {
         if self.policy.minimum_age.is_zero() || self.now >= until {
             return None;
         }
-        let message = format!("{} is younger than minimum_age; it waits until {}", self.target.version, rfc3339(until));
+        let message =
+            format!("{} is younger than minimum_age; it waits until {}", self.target.version, rfc3339(until));
         Deferral::new(Reason::MinimumAge, Some(until), message)
     }
 
@@ -106,7 +107,8 @@ impl Gates<'_> {
         if self.policy.stagger.is_zero() || self.now >= until {
             return None;
         }
-        let message = format!("updates are spread over time; it is this computer's turn at {}", rfc3339(until));
+        let message =
+            format!("updates are spread over time; it is this computer's turn at {}", rfc3339(until));
         Deferral::new(Reason::Stagger, Some(until), message)
     }
 

@@ -43,7 +43,13 @@ fn window(from: &str, to: &str) -> DayWindow {
     DayWindow { from: from.parse().unwrap(), to: to.parse().unwrap() }
 }
 
-fn ask(policy: &Policy, zone: &str, target: &Target, now: &str, activity: Activity) -> Option<(Reason, String)> {
+fn ask(
+    policy: &Policy,
+    zone: &str,
+    target: &Target,
+    now: &str,
+    activity: Activity,
+) -> Option<(Reason, String)> {
     let found = decide(policy, &computer(zone), target, None, at(now), &mut || activity.clone());
     found.map(|d| (d.reason, d.until.map(rfc3339).unwrap_or_default()))
 }
@@ -59,7 +65,8 @@ fn each_gate_holds_until_its_time() {
     let windowed = Policy { window: vec![window("02:00", "05:00")], ..policy() };
     let t = target("2026-06-01T12:00:00Z", None);
     let old = target("2026-06-01T12:00:00Z", Some("2026-06-01T11:30:00Z"));
-    let none = |p: &Policy, t: &Target, now: &str| assert_eq!(ask(p, "UTC", t, now, Activity::Idle), None, "{now}");
+    let none =
+        |p: &Policy, t: &Target, now: &str| assert_eq!(ask(p, "UTC", t, now, Activity::Idle), None, "{now}");
     let waits = |p: &Policy, t: &Target, now: &str, activity: Activity, reason: Reason, until: &str| {
         assert_eq!(ask(p, "UTC", t, now, activity), Some((reason, until.into())), "{now}");
     };
@@ -83,7 +90,10 @@ fn each_gate_holds_until_its_time() {
     assert_eq!(ask(&plain, "UTC", &t, "2026-06-01T13:00:00Z", busy()), None, "idle_limit is over");
     // The limit counts from when the window opened, not from the night before.
     waits(&windowed, &t, "2026-06-02T02:30:00Z", busy(), Reason::Idle, "2026-06-02T03:00:00Z");
-    assert_eq!(ask(&Policy { idle: Duration::ZERO, ..policy() }, "UTC", &t, "2026-06-01T12:01:00Z", busy()), None);
+    assert_eq!(
+        ask(&Policy { idle: Duration::ZERO, ..policy() }, "UTC", &t, "2026-06-01T12:01:00Z", busy()),
+        None
+    );
 }
 
 #[test]
@@ -91,7 +101,8 @@ fn a_hold_comes_first_and_runs_out() {
     let hold = Hold::new(at("2026-06-01T00:00:00Z"), Some(at("2026-06-03T00:00:00Z")), Some("demo".into()));
     let ask = |now: &str| {
         let t = target("2026-06-01T12:00:00Z", None);
-        decide(&policy(), &computer("UTC"), &t, Some(&hold), at(now), &mut || Activity::Idle).map(|d| d.reason)
+        decide(&policy(), &computer("UTC"), &t, Some(&hold), at(now), &mut || Activity::Idle)
+            .map(|d| d.reason)
     };
     assert_eq!(ask("2026-06-02T23:59:59Z"), Some(Reason::Hold));
     assert_eq!(ask("2026-06-03T00:00:00Z"), None);
