@@ -18,6 +18,15 @@ pub struct Home {
 impl Home {
     /// `$TELECLAUDE_HOME`, else `$HOME/.teleclaude`; created 0700 when it is not there.
     pub fn open(env: &Environment) -> anyhow::Result<Self> {
+        let home = Self::locate(env)?;
+        if !home.root.is_dir() {
+            make_private_dir(&home.root)?;
+        }
+        Ok(home)
+    }
+
+    /// The same, for programs that only read: nothing is created.
+    pub fn locate(env: &Environment) -> anyhow::Result<Self> {
         let root = match (env.get("TELECLAUDE_HOME"), env.get("HOME")) {
             (Some(dir), _) => PathBuf::from(dir),
             (None, Some(home)) => Path::new(&home).join(".teleclaude"),
@@ -25,9 +34,6 @@ impl Home {
         };
         let root = std::path::absolute(&root)
             .with_context(|| format!("cannot make {} an absolute path", root.display()))?;
-        if !root.is_dir() {
-            make_private_dir(&root)?;
-        }
         Ok(Self { root })
     }
 

@@ -43,6 +43,12 @@ impl Version {
         self.0.cmp_precedence(&other.0)
     }
 
+    /// The release after it in its minor series.
+    #[must_use]
+    pub fn next_patch(&self) -> Self {
+        Self::plain(self.0.major, self.0.minor, self.0.patch.saturating_add(1))
+    }
+
     /// The bound below this version and above every earlier release: its lowest prerelease.
     #[must_use]
     pub fn just_below(&self) -> Self {

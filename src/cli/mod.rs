@@ -1,6 +1,7 @@
 //! Arguments → requests → outcome → exit code.
 pub mod apply_update;
 pub mod common;
+pub mod run_migrations;
 pub mod telec;
 pub mod version_watch;
 
@@ -19,5 +20,3 @@ pub fn main(program: fn(Vec<OsString>) -> ExitCode) -> ExitCode {
         _ => program(arguments),
     }
 }
-macro_rules! stub { ($($n:ident)*) => { $(#[allow(missing_docs)] pub mod $n { pub fn run(_a: Vec<std::ffi::OsString>) -> std::process::ExitCode { std::process::ExitCode::from(1) } })* } }
-stub!(run_migrations);

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::state::{Intent, Record, State};
 use crate::outcome::{Halt, Reason};
 use crate::sys::append::{self, AppendFile};
-use crate::sys::process::GRACE;
+use crate::sys::process::end_leftover;
 use crate::sys::store::{JsonFile, LockedFile};
 
 /// A state file up to this size is replaced at each change.
@@ -186,7 +186,7 @@ impl Found {
 fn end_left_over(found: &Found) -> Result<(), Halt> {
     let unfinished = found.running.iter().filter(|script| !found.state.applied.contains(&script.id));
     for script in unfinished.chain(&found.state.intent) {
-        if !script.group().end_group(GRACE) {
+        if !end_leftover(&script.group()) {
             let message = format!(
                 "{} of a killed run is still there and cannot be ended: end process group {} first",
                 script.id, script.pid

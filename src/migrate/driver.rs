@@ -13,6 +13,7 @@ use super::tree::Script;
 use crate::outcome::{Halt, Reason};
 use crate::sys::process::{
     Announce, GRACE, Heard, Invocation, Meanwhile, ProcessMark, Redactor, Session, StepLog, end_group,
+    end_leftover,
 };
 
 /// The program that stays, and forks.
@@ -38,6 +39,8 @@ exec(compile(take(int(take(8))), "<migrations>", "exec"), {"__name__": "__migrat
 const OLDEST: (u32, u32) = (3, 8);
 /// An interpreter on a cold network disk takes its time.
 const START: Duration = Duration::from_secs(60);
+/// No script takes longer, whatever its timeout.
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 /// More than the driver needs for TERM, grace and KILL; after that it is ended itself.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -167,16 +170,17 @@ impl Interpreter {
     /// Runs one script to its end. An `Err` means that nothing is known about it; its processes
     /// are gone.
     pub fn run(&mut self, job: Job<'_>, hooks: &mut Hooks<'_>) -> Result<Ended, Halt> {
+        let timeout = job.timeout.min(LONGEST);
         let name = job.script.path.strip_prefix(&self.checkout).unwrap_or(&job.script.path);
         let request = json!({
             "path": job.script.path, "name": name, "checkout": self.checkout,
-            "timeout": job.timeout.as_secs_f64(), "grace": GRACE.as_secs_f64(), "only_check": job.only_check,
+            "timeout": timeout.as_secs_f64(), "grace": GRACE.as_secs_f64(), "only_check": job.only_check,
         });
         self.send(&request.to_string());
         let mut talk = Talk {
             group: None,
             stage: Stage::Import,
-            until: Instant::now() + job.timeout + PATIENCE,
+            until: Instant::now() + timeout + PATIENCE,
             stop: None,
         };
         let result = self.converse(&mut talk, hooks);
@@ -184,7 +188,7 @@ impl Interpreter {
             // The driver did not end the script, or cannot be believed any more.
             let _ = self.session.end();
             talk.group.iter().for_each(|group| {
-                group.end_group(GRACE);
+                end_leftover(group);
             });
         }
         Ok(match result? {

@@ -21,11 +21,15 @@ pub mod book;
 pub mod driver;
 pub mod id;
 pub mod interpreter;
+pub mod lint;
 mod logs;
+pub mod manage;
+pub mod new;
 pub mod result;
 pub mod runner;
 pub mod select;
 pub mod state;
+pub mod status;
 pub mod tree;
 
 use std::path::{Path, PathBuf};

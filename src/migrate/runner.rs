@@ -42,8 +42,8 @@ pub fn run(request: &Request<'_>, watcher: &mut Watcher<'_>) -> Result<RunResult
 }
 
 /// Asks `check()` of `ids` with the scripts that are in the tree now, and un-records those whose
-/// `check()` no longer holds or can no longer be asked; the request's `to` is the version that was
-/// gone back to. Returns the ids that were un-recorded.
+/// `check()` no longer holds: false, failing, or not there to be asked. Un-recording one too many
+/// costs a question at the next run, one too few loses a migration. Returns the un-recorded ids.
 pub fn recheck(
     request: &Request<'_>,
     ids: &[MigrationId],
@@ -66,8 +66,11 @@ pub fn recheck(
     for id in &gone {
         book.state.forget(&id.to_string());
     }
-    if book.state.installed.as_ref().is_some_and(|installed| *installed > request.to) {
-        book.state.installed = Some(request.to.clone());
+    if let Some(lowest) = gone.iter().map(MigrationId::version).min() {
+        // That version is not done any more, so its scripts are not late when they are run again.
+        let before_it = request.since.clone().filter(|since| since < lowest);
+        let bound = before_it.unwrap_or_else(|| lowest.just_below());
+        book.state.installed = book.state.installed.take().map(|installed| installed.min(bound));
     }
     if book.state != before {
         book.write()?;

@@ -56,6 +56,9 @@ pub struct State {
     /// The script that `migrate()` was called of, and whose end is not known yet.
     #[serde(default)]
     pub intent: Option<Intent>,
+    /// Ids that a person took off the record, with when and why; until they are on record again.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unmarked: BTreeMap<String, Value>,
     /// Keys of other programs, kept.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
@@ -140,9 +143,15 @@ impl State {
     }
 
     /// Puts an id on record.
-    pub fn record(&mut self, id: &str, record: Record) {
+    pub fn put(&mut self, id: &str, record: Record) {
         self.applied.insert(id.to_owned());
         self.records.insert(id.to_owned(), record);
+        self.unmarked.remove(id);
+    }
+
+    /// The script in progress is done.
+    pub fn record(&mut self, id: &str, record: Record) {
+        self.put(id, record);
         self.intent = None;
     }
 

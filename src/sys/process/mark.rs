@@ -30,23 +30,6 @@ impl ProcessMark {
         }
     }
 
-    /// Ends what is left of the process group that this process led; returns whether it is gone.
-    /// A group of another boot, or one whose number was given away since, is not ours.
-    pub fn end_group(&self, grace: std::time::Duration) -> bool {
-        if self.pid == 0 || self.is_reused() || !self.is_of_this_boot() {
-            return true;
-        }
-        super::end_group(self.pid, None, grace)
-    }
-
-    /// Where start times carry the boot: whether it is this one.
-    fn is_of_this_boot(&self) -> bool {
-        match (self.started.split_once('/'), Self::own().started.split_once('/')) {
-            (Some((then, _)), Some((now, _))) => then == now,
-            _ => !self.started.is_empty(),
-        }
-    }
-
     /// Whether the number now belongs to a process that began at another time.
     pub fn is_reused(&self) -> bool {
         start_time(self.pid).is_some_and(|started| started != self.started)
