@@ -13,7 +13,7 @@ use crate::outcome::{Halt, Reason};
 use crate::sys::http::{self, Answer, Failure, Get};
 
 use super::cache::{ApiCache, Page, Release, WatchCache};
-use super::limits::{self, LimitHeaders, Verdict};
+use super::limits::{self, Gate, LimitHeaders, Verdict};
 use super::releases::{next_page, parse_page};
 use super::remote::Deadline;
 
@@ -31,17 +31,6 @@ pub struct Listing {
     pub fresh: bool,
 }
 
-/// What may be asked now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gate {
-    /// The API.
-    Open,
-    /// Better git: anonymous, and the quota is nearly used up.
-    AskGit,
-    /// Nothing before this time.
-    ClosedUntil(Timestamp),
-}
-
 /// Forgets what belongs to another token or server, and says what may be asked.
 pub fn gate(settings: &Settings, cache: &mut WatchCache, now: Timestamp) -> Gate {
     let key = fingerprint(settings);
@@ -50,14 +39,7 @@ pub fn gate(settings: &Settings, cache: &mut WatchCache, now: Timestamp) -> Gate
         cache.retry_at = None;
     }
     cache.retry_at = cache.retry_at.and_then(|at| limits::sane(now, at));
-    if let Some(at) = cache.retry_at {
-        return Gate::ClosedUntil(at);
-    }
-    match limits::used_up(&cache.api, now) {
-        _ if settings.token.is_none() && limits::is_close(&cache.api, now) => Gate::AskGit,
-        Some(at) => Gate::ClosedUntil(at),
-        None => Gate::Open,
-    }
+    limits::gate(&cache.api, cache.retry_at, settings.token.is_none(), now)
 }
 
 /// The error while the gate is closed.
@@ -81,7 +63,7 @@ pub fn list(
     deadline: Deadline,
     now: Timestamp,
 ) -> Result<Listing, Halt> {
-    let mut walk = Walk { settings, cache, deadline, now, fresh: false };
+    let mut walk = Walk { settings, cache, deadline, now, fresh: false, later_page: false };
     let first = walk.first_page()?;
     let mut pages = BTreeMap::new();
     let mut releases = Vec::new();
@@ -118,6 +100,7 @@ struct Walk<'a> {
     deadline: Deadline,
     now: Timestamp,
     fresh: bool,
+    later_page: bool,
 }
 
 impl Walk<'_> {
@@ -140,7 +123,7 @@ impl Walk<'_> {
         let answer = self.ask(url, known.as_ref().and_then(|page| page.etag.as_deref()))?;
         let headers = limit_headers(&answer);
         let verdict = limits::verdict(answer.status, &headers, self.cache.api.refusals, self.now);
-        limits::note(&mut self.cache.api, &headers, self.now);
+        self.note(&headers);
         self.count(verdict);
         match (verdict, known) {
             (Verdict::Fresh, _) => self.fresh_page(&answer),
@@ -198,6 +181,18 @@ impl Walk<'_> {
         self.fresh = true;
         let etag = answer.header("etag").filter(|etag| is_validator(etag)).map(str::to_owned);
         Ok(Page { etag, next, releases })
+    }
+
+    /// Later pages are our own use of the quota: between two checks they come on top of what the
+    /// others use.
+    fn note(&mut self, headers: &LimitHeaders) {
+        let api = &mut self.cache.api;
+        let burn = api.burn;
+        limits::note(api, headers, self.now);
+        if self.later_page {
+            api.burn = burn.map(|burn| burn.saturating_add(1));
+        }
+        self.later_page = true;
     }
 
     /// Keeps the counts and waits that the next run goes by.
@@ -274,5 +269,6 @@ fn limit_headers(answer: &Answer) -> LimitHeaders {
 fn fingerprint(settings: &Settings) -> String {
     let token = settings.token.as_ref().map_or("", |t| t.expose());
     let digest = Sha256::digest(format!("watch-cache\n{}\n{token}", settings.api_url));
-    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let start: [u8; 8] = std::array::from_fn(|n| digest[n]);
+    format!("{:016x}", u64::from_be_bytes(start))
 }

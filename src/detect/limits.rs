@@ -53,6 +53,29 @@ pub enum Verdict {
     Odd,
 }
 
+/// What may be asked now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// The API.
+    Open,
+    /// Better git: anonymous, and the quota is nearly used up.
+    AskGit,
+    /// Nothing before this time.
+    ClosedUntil(Timestamp),
+}
+
+/// Says what may be asked. `retry_at`: no request before this.
+pub fn gate(api: &ApiCache, retry_at: Option<Timestamp>, anonymous: bool, now: Timestamp) -> Gate {
+    if let Some(at) = retry_at.and_then(|at| sane(now, at)) {
+        return Gate::ClosedUntil(at);
+    }
+    match used_up(api, now) {
+        _ if anonymous && is_close(api, now) => Gate::AskGit,
+        Some(at) => Gate::ClosedUntil(at),
+        None => Gate::Open,
+    }
+}
+
 /// Judges a status. `refusals`: how many in a row came before.
 pub fn verdict(status: u16, headers: &LimitHeaders, refusals: u32, now: Timestamp) -> Verdict {
     let asked_to_wait = headers.retry_after.is_some() || headers.remaining == Some(0);
@@ -88,7 +111,9 @@ pub fn reset_at(headers: &LimitHeaders, now: Timestamp) -> Option<Timestamp> {
 
 fn retry_after(headers: &LimitHeaders, now: Timestamp) -> Option<Timestamp> {
     let text = headers.retry_after.as_deref()?.trim();
-    let wait = if let Ok(seconds) = text.parse::<u64>() { Duration::from_secs(seconds) } else {
+    let wait = if let Ok(seconds) = text.parse::<u64>() {
+        Duration::from_secs(seconds)
+    } else {
         let server_now = server_time(headers).unwrap_or(now);
         http_date(text)?.duration_since(server_now).try_into().ok()?
     };
@@ -118,7 +143,9 @@ pub fn note(api: &mut ApiCache, headers: &LimitHeaders, now: Timestamp) {
     let reset = reset_at(headers, now);
     let same_span = api.reset_at.is_some_and(|before| sane(now, before).is_some());
     if let (true, Some(before)) = (same_span, api.remaining) {
-        api.burn = Some(before.saturating_sub(remaining));
+        let used = before.saturating_sub(remaining);
+        // The crowd of an earlier check may only have paused.
+        api.burn = Some(used.max(api.burn.unwrap_or(0) / 2));
     }
     api.limit = headers.limit;
     api.remaining = Some(remaining);
@@ -126,15 +153,20 @@ pub fn note(api: &mut ApiCache, headers: &LimitHeaders, now: Timestamp) {
 }
 
 /// Whether the next request might be one too many: what is left is within the reserve, or within
-/// twice of what everybody at this address used up between our last two requests.
-pub fn is_close(api: &ApiCache, now: Timestamp) -> bool {
+/// twice of what everybody at this address used up between our last two requests. While that is
+/// not known, any sign of others at this address counts: each of them may be about to ask.
+fn is_close(api: &ApiCache, now: Timestamp) -> bool {
     let in_span = api.reset_at.is_some_and(|reset| sane(now, reset).is_some());
-    let reserve = RESERVE.max(api.burn.unwrap_or(0).saturating_mul(2));
-    in_span && api.remaining.is_some_and(|remaining| remaining <= reserve)
+    let Some(remaining) = api.remaining.filter(|_| in_span) else { return false };
+    let others = api.limit.is_some_and(|limit| remaining.saturating_add(1) < limit);
+    match api.burn {
+        None => others || remaining <= RESERVE,
+        Some(burn) => remaining <= RESERVE.max(burn.saturating_mul(2)),
+    }
 }
 
 /// Until when nothing is left of the quota.
-pub fn used_up(api: &ApiCache, now: Timestamp) -> Option<Timestamp> {
+fn used_up(api: &ApiCache, now: Timestamp) -> Option<Timestamp> {
     if api.remaining == Some(0) { api.reset_at.and_then(|reset| sane(now, reset)) } else { None }
 }
 

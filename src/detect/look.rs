@@ -13,10 +13,11 @@ use crate::project::{Project, installed_version};
 use crate::sys::env::Environment;
 use crate::version::{CommitId, Version};
 
-use super::api::{self, Gate};
+use super::api;
 use super::cache::WatchCache;
 use super::choose::{self, Candidate, Offers, TargetFacts};
 use super::history::{Movement, loudest, movement};
+use super::limits::Gate;
 use super::remote::{Deadline, Remote};
 use super::{Decision, Offer, branch, releases, tags};
 

@@ -188,6 +188,7 @@ pub fn parse_refs(output: &[u8]) -> Result<Vec<RemoteRef>, String> {
 
 /// Only names that git itself could have made, and no patterns.
 /// Source: `git help check-ref-format`.
+#[expect(clippy::case_sensitive_file_extension_comparisons, reason = "git's rule has it in lower case")]
 fn check_ref_name(name: &str) -> Result<(), Halt> {
     let odd = |c: char| c.is_ascii_control() || c.is_whitespace() || "~^:?*[\\".contains(c);
     let bad_part = |part: &str| part.is_empty() || part.starts_with('.') || part.ends_with(".lock");

@@ -144,6 +144,10 @@ impl Check<'_> {
         let mut body = self.facts();
         body.extend(std::mem::take(&mut halt.details));
         halt.details = body;
+        if halt.kind == Kind::Busy {
+            // Somebody else writes the signal: for a check that is one more "not now".
+            halt.kind = Kind::Unreachable;
+        }
         halt
     }
 }
