@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::store;
+use super::{failpoint, store};
 
 /// The file, created when the first line comes.
 #[derive(Debug)]
@@ -63,6 +63,7 @@ impl AppendFile {
     }
 
     fn write(&mut self, line: &[u8], sync: bool) -> anyhow::Result<()> {
+        failpoint::pass(&format!("append {}", self.path.display()))?;
         let mut file = match self.file.take() {
             Some(file) => file,
             None => {
