@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::store;
+use super::{failpoint, store};
 
 /// The file, created when the first line comes.
 #[derive(Debug)]
@@ -63,15 +63,19 @@ impl AppendFile {
     }
 
     fn write(&mut self, line: &[u8], sync: bool) -> anyhow::Result<()> {
-        let mut file = if let Some(file) = self.file.take() { file } else {
-            let fresh = OpenOptions::new()
-                .create(true)
-                .truncate(false)
-                .append(true)
-                .mode(0o600)
-                .open(&self.path)?;
-            fresh.set_len(0)?;
-            fresh
+        failpoint::pass(&format!("append {}", self.path.display()))?;
+        let mut file = match self.file.take() {
+            Some(file) => file,
+            None => {
+                let fresh = OpenOptions::new()
+                    .create(true)
+                    .truncate(false)
+                    .append(true)
+                    .mode(0o600)
+                    .open(&self.path)?;
+                fresh.set_len(0)?;
+                fresh
+            }
         };
         let mut whole = Vec::with_capacity(line.len() + 1);
         whole.extend_from_slice(line);

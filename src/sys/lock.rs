@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use fs2::FileExt;
 
+use super::failpoint;
+
 /// How long a guarded read-modify-write waits for others before it gives up.
 pub const BRIEF_WAIT: Duration = Duration::from_secs(10);
 
@@ -26,6 +28,8 @@ pub struct LockGuard {
 impl LockGuard {
     /// Takes the lock, waiting at most `wait` (zero: one try). `None`: somebody else has it.
     pub fn acquire(path: &Path, wait: Duration) -> anyhow::Result<Option<Self>> {
+        failpoint::pass(&format!("lock {}", path.display()))
+            .with_context(|| format!("cannot open the lock file {}", path.display()))?;
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use super::Redactor;
+use crate::sys::failpoint;
 
 /// Bytes kept from the beginning of a step's output.
 const HEAD: usize = 192 << 10;
@@ -39,11 +40,8 @@ pub struct StepLog {
 impl StepLog {
     /// A log at `path`, which is appended to when it is there.
     pub fn create(path: &Path, redactor: &Redactor) -> anyhow::Result<Self> {
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(path)
+        let file = failpoint::pass(&format!("log.create {}", path.display()))
+            .and_then(|()| OpenOptions::new().create(true).append(true).mode(0o600).open(path))
             .with_context(|| format!("cannot write the log {}", path.display()))?;
         let mut log = Self::in_memory(redactor);
         log.file = Some(file);

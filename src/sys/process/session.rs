@@ -12,6 +12,7 @@ use anyhow::Context;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::{Announce, End, GRACE, Invocation, ProcessMark, signals, wait};
+use crate::sys::failpoint;
 
 /// How often the caller's tick runs while nothing is heard.
 const TICK: Duration = Duration::from_millis(100);
@@ -59,6 +60,7 @@ impl Session {
     pub fn start(command: &Invocation, announce: Option<Announce<'_>>) -> anyhow::Result<Self> {
         let (answers, answers_writer) = std::io::pipe().context("cannot make a pipe")?;
         let (log, log_writer) = std::io::pipe().context("cannot make a pipe")?;
+        failpoint::pass(&format!("session.start {}", command.argv[0].display()))?;
         signals::begin_step()?;
         let mut spawn = std::process::Command::new(&command.argv[0]);
         spawn.args(&command.argv[1..]).current_dir(&command.cwd).process_group(0);
@@ -81,6 +83,7 @@ impl Session {
         if let Some(announce) = announce {
             let mark = ProcessMark::of(session.child.id());
             announce(&mark).inspect_err(|_| session.kill())?;
+            failpoint::pass(&format!("session.running {}", command.argv[0].display()))?;
         }
         Ok(session)
     }

@@ -1,0 +1,105 @@
+//! A kill and a full disk at each place that an update passes: the next ordinary runs end in the
+//! new version or the old one, healthy. Needs the feature `failpoints`.
+//!
+//! `SOAK_EVERY=k` takes every k-th place only; `make soak` takes all.
+
+mod support;
+#[path = "support/soak.rs"]
+mod soak;
+
+use std::fs;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use soak::{Ended, Make, Release, Template};
+
+const FILES: usize = 60;
+
+/// The places an undisturbed update passes, in order.
+fn places(template: &Template) -> Vec<String> {
+    let mut scene = template.scene();
+    let log = scene.world.path("places");
+    scene.world.env("TELECLAUDE_FAILPOINT_LOG", log.to_str().unwrap());
+    let mut child = scene.start();
+    scene.wait(&mut child);
+    let text = fs::read_to_string(log).unwrap();
+    let root = scene.world.path("");
+    text.lines().map(|line| line.replace(root.to_str().unwrap(), "")).collect()
+}
+
+/// One scene, disturbed at one place. Returns where it ended and what went wrong.
+fn trial(template: &Template, action: &str, number: usize, place: &str) -> Result<Ended, String> {
+    let mut scene = template.scene();
+    scene.world.env("TELECLAUDE_FAILPOINT", &format!("{action}@{number}"));
+    let mut child = scene.start();
+    let code = scene.wait(&mut child);
+    scene.world.env("TELECLAUDE_FAILPOINT", "");
+    let runs = scene.until_at_rest();
+    scene
+        .converged(&runs)
+        .and_then(|ended| match template.make.release {
+            Release::Good => Ok(ended),
+            _ if ended == Ended::Old => Ok(ended),
+            _ => Err("a release that is not good was kept".to_owned()),
+        })
+        .map_err(|problem| format!("== {action} at {place} (exit {code:?})\n{problem}"))
+}
+
+fn sweep(make: Make) {
+    let every = std::env::var("SOAK_EVERY").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    let template = Template::new(make);
+    let places = places(&template);
+    assert!(places.len() > 100, "{places:#?}");
+    let todo: Vec<(usize, &str)> = (0..places.len())
+        .flat_map(|n| [(n, "kill"), (n, "error")])
+        .enumerate()
+        .filter(|(at, _)| at % every == 0)
+        .map(|(_, one)| one)
+        .collect();
+    let (next, new, wrong) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let workers = std::thread::available_parallelism().map_or(2, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while let Some((n, action)) = todo.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    match trial(&template, action, n + 1, &places[*n]) {
+                        Ok(ended) => {
+                            new.fetch_add(usize::from(ended == Ended::New), Ordering::Relaxed);
+                        }
+                        Err(problem) => wrong.lock().unwrap().push(problem),
+                    }
+                }
+            });
+        }
+    });
+    let (new, wrong) = (new.into_inner(), wrong.into_inner().unwrap());
+    println!(
+        "{:?} on {}: {} places, {} of {} faults converged, {new} on the new version",
+        make.release,
+        make.channel,
+        places.len(),
+        todo.len() - wrong.len(),
+        todo.len()
+    );
+    assert!(wrong.is_empty(), "{} did not converge:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn a_good_release_on_alpha() {
+    sweep(Make { release: Release::Good, channel: "alpha", files: FILES, settings: "" });
+}
+
+#[test]
+fn a_good_release_on_beta() {
+    sweep(Make { release: Release::Good, channel: "beta", files: FILES, settings: "" });
+}
+
+#[test]
+fn a_release_that_is_not_healthy() {
+    sweep(Make { release: Release::Unhealthy, channel: "alpha", files: FILES, settings: "" });
+}
+
+#[test]
+fn a_release_whose_migration_fails() {
+    sweep(Make { release: Release::BadMigration, channel: "beta", files: FILES, settings: "" });
+}
