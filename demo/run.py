@@ -55,7 +55,7 @@ def undo(world):
     expect("config.yml", (world.checkout / "config.yml").read_bytes(), before)
     expect("1.2.0 among the migrations", [i for i in migrations(world) if i.startswith("1.2.0/")], [])
     healthy(world, "1.1.0")
-    expect("exit code of telec update why", world.run("telec", "update", "why")[0], 0)
+    expect("exit code of telec update status", world.run("telec", "update", "status")[0], 0)
 
 
 def following(world):
@@ -148,7 +148,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--programs", required=True, help="folder of the programs, target/release")
     options = parser.parse_args()
-    acts = os.environ.get("DEMO_ACTS", "apply").split()
+    acts = os.environ.get("DEMO_ACTS", "apply undo next").split()
     unknown = [act for act in acts if act not in ACTS]
     if unknown:
         parser.error(f"DEMO_ACTS: no act {unknown[0]!r}; there are: {' '.join(ACTS)}")

@@ -3,9 +3,9 @@
 //!
 //! `SOAK_EVERY=k` takes every k-th place only; `make soak` takes all.
 
-mod support;
 #[path = "support/soak.rs"]
 mod soak;
+mod support;
 
 use std::fs;
 use std::sync::Mutex;

@@ -1,9 +1,9 @@
 //! SIGKILL, SIGTERM and SIGINT at random moments of a large update: the next ordinary runs end in
 //! the new version or the old one, healthy. `make soak COUNT=500` is the same with more moments.
 
-mod support;
 #[path = "support/soak.rs"]
 mod soak;
+mod support;
 
 use std::process::Child;
 use std::sync::atomic::{AtomicUsize, Ordering};

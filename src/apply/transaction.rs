@@ -188,7 +188,7 @@ impl<'a> Transaction<'a> {
 
     /// The failure of a command in a phase.
     pub fn failed(&self, phase: Phase, command: &str, finished: &Finished) -> Stop {
-        let said = finished.tail.lines().last().map(|l| format!(": {l}")).unwrap_or_default();
+        let said = telling_line(&finished.tail).map(|l| format!(": {l}")).unwrap_or_default();
         Stop::Failed(Box::new(Cause {
             command: Some(command.to_owned()),
             exit: finished.end.code(),
@@ -260,6 +260,12 @@ pub fn step_error(cause: &Cause) -> StepError {
         log: cause.log.clone(),
         tail: cause.tail.clone(),
     }
+}
+
+/// The last line that tells something; make's own closing line repeats only that it failed.
+fn telling_line(tail: &str) -> Option<&str> {
+    let of_make = |line: &&str| line.starts_with("make") && line.contains("***");
+    tail.lines().rev().find(|line| !of_make(line)).or_else(|| tail.lines().last())
 }
 
 /// A git command as people would type it.

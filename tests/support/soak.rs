@@ -371,7 +371,10 @@ impl Scene<'_> {
         shall.get_mut(Path::new("local.txt")).unwrap().1 = LOCAL_EDIT.into();
         let names: BTreeSet<&PathBuf> = is.keys().chain(shall.keys()).collect();
         let differs = names.into_iter().filter(|name| is.get(*name) != shall.get(*name));
-        differs.take(10).map(|name| format!("file {} is not as in {}", name.display(), side.version)).collect()
+        differs
+            .take(10)
+            .map(|name| format!("file {} is not as in {}", name.display(), side.version))
+            .collect()
     }
 
     fn leftovers(&self) -> Vec<String> {
@@ -423,7 +426,8 @@ impl Scene<'_> {
             found.push(format!("signal: {signal:#}"));
         }
         let state = self.world.state_file("migration_state.json");
-        let applied: Vec<&str> = state["applied"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let applied: Vec<&str> =
+            state["applied"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let mark = self.world.path("mark").exists();
         let shall: Vec<&str> = match (ended, mark) {
             (Ended::New, _) => vec!["1.1.0/001_config.py", "1.1.0/002_mark.py"],

@@ -223,7 +223,9 @@ impl Invocation {
     ) -> anyhow::Result<std::process::Child> {
         failpoint::pass(&format!("process.spawn {}", self.display()))?;
         signals::begin_step()?;
-        let mut command = if let Some(_) = announce { gate::command(&self.argv)? } else {
+        let mut command = if let Some(_) = announce {
+            gate::command(&self.argv)?
+        } else {
             let mut plain = std::process::Command::new(&self.argv[0]);
             plain.args(&self.argv[1..]).stdin(Stdio::null());
             plain
