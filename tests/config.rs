@@ -500,7 +500,7 @@ fn tokens_and_the_api_come_from_the_environment_too() {
         (vec![], "", None),
     ] {
         let s = read(beta, &env, dotenv, None).unwrap();
-        assert_eq!(s.token.as_ref().map(|t| t.expose()), token);
+        assert_eq!(s.token.as_ref().map(teleclaude_deployment::config::Secret::expose), token);
     }
     let api =
         |text, env: &[(&str, &str)]| read(text, env, "", None).map(|s| s.api_url).map_err(|e| e.message);

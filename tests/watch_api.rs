@@ -48,9 +48,10 @@ fn all_text(folder: &Path) -> String {
     let mut text = String::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        match path.is_dir() {
-            true => text += &all_text(&path),
-            false => text += &String::from_utf8_lossy(&std::fs::read(&path).unwrap()),
+        if path.is_dir() {
+            text += &all_text(&path)
+        } else {
+            text += &String::from_utf8_lossy(&std::fs::read(&path).unwrap())
         }
     }
     text

@@ -83,16 +83,17 @@ fn a_day_of_a_thousand_computers_is_never_refused_and_nobody_is_late() {
 
 fn check(server: &mut Server, computer: &mut Computer, n: usize, now: i64, releases: &[i64]) {
     let at = Timestamp::from_second(now).unwrap();
-    let anonymous = n % 2 == 0;
+    let anonymous = n.is_multiple_of(2);
     let newest = releases.iter().copied().filter(|r| *r <= now).max().unwrap_or(0);
     match gate(&computer.api, computer.retry_at, anonymous, at) {
         Gate::ClosedUntil(_) => return,
         Gate::AskGit => {}
         Gate::Open => {
             computer.requests += 1;
-            let (who, limit) = match anonymous {
-                true => (format!("address {}", n / 2 % ADDRESSES), 60),
-                false => (format!("token {n}"), 5000),
+            let (who, limit) = if anonymous {
+                (format!("address {}", n / 2 % ADDRESSES), 60)
+            } else {
+                (format!("token {n}"), 5000)
             };
             let changed = newest > computer.knows;
             let (status, headers) = server.ask(who, limit, now, anonymous || changed);

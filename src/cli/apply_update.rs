@@ -28,7 +28,6 @@ const NAME: &str = "apply-update";
 /// Exit codes: 0 nothing to do or deferred, 1 failed (what was undone is said), 2 wrong usage or
 /// configuration, 3 a person must decide, 42 an update is in place, 75 try again later.
 #[derive(FromArgs, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "flags as they are typed")]
 struct Flags {
     /// the checkout (default: `TELECLAUDE_REPO`, else the one around the current directory)
     #[argh(option, arg_name = "dir")]

@@ -17,8 +17,6 @@ use super::common::{Common, Context, finish, parse, version_line};
 /// Exit codes: 0 done or nothing to do, 1 failed, 2 wrong usage or configuration, 3 a person must
 /// decide, 10 an update is available (with --exit-code), 75 try again later.
 #[derive(FromArgs, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "one for each switch")]
-#[expect(clippy::doc_markdown, reason = "this is the help people read")]
 struct Flags {
     /// the checkout (default: `TELECLAUDE_REPO`, else the one around the current directory)
     #[argh(option, arg_name = "dir")]

@@ -305,9 +305,10 @@ fn listing(state: &State, path: &str, headers: &BTreeMap<String, String>) -> Opt
     let etag = etag(&body, headers.get("authorization"));
     let mut extra = vec![("etag", etag.clone())];
     extra.extend(link(headers, resource, asked, page, all.len().div_ceil(size)));
-    match headers.get("if-none-match") == Some(&etag) {
-        true => Some((304, extra, String::new())),
-        false => Some((200, extra, body)),
+    if headers.get("if-none-match") == Some(&etag) {
+        Some((304, extra, String::new()))
+    } else {
+        Some((200, extra, body))
     }
 }
 
@@ -364,7 +365,7 @@ fn unix_now() -> u64 {
 /// The date format of RFC 9110, section 5.6.7.
 fn http_date(unix: u64) -> String {
     let (days, seconds) = (unix / 86400, unix % 86400);
-    let leap = |y: u64| (y % 4 == 0 && y % 100 != 0) || y % 400 == 0;
+    let leap = |y: u64| (y.is_multiple_of(4) && !y.is_multiple_of(100)) || y.is_multiple_of(400);
     let (mut year, mut left) = (1970, days);
     while left >= 365 + u64::from(leap(year)) {
         left -= 365 + u64::from(leap(year));

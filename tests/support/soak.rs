@@ -150,7 +150,7 @@ fn write_file(world: &World, n: usize, new: bool) {
         (0, true) => fs::remove_file(world.path(&path)).unwrap(),
         (1, false) => {}
         _ => {
-            let lines = if n % 97 == 0 { 6000 } else { 1 + n % 40 };
+            let lines = if n.is_multiple_of(97) { 6000 } else { 1 + n % 40 };
             let word = if new { "new" } else { "old" };
             world.write(&path, &format!("{word} line of file {n}\n").repeat(lines));
         }
@@ -316,9 +316,10 @@ impl Scene<'_> {
 
     /// The same, with everything worth knowing where something does not hold.
     pub fn converged(&self, runs: &[Run]) -> Result<Ended, String> {
-        let rests = match runs.last().is_some_and(at_rest) {
-            true => Ok(()),
-            false => Err(vec![format!("not at rest after {} runs", runs.len())]),
+        let rests = if runs.last().is_some_and(at_rest) {
+            Ok(())
+        } else {
+            Err(vec![format!("not at rest after {} runs", runs.len())])
         };
         rests
             .and_then(|()| self.problems())

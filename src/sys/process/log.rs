@@ -45,7 +45,7 @@ impl StepLog {
             .with_context(|| format!("cannot write the log {}", path.display()))?;
         let mut log = Self::in_memory(redactor);
         log.file = Some(file);
-        log.path = path.to_owned();
+        path.clone_into(&mut log.path);
         Ok(log)
     }
 

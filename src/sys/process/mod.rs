@@ -223,7 +223,7 @@ impl Invocation {
     ) -> anyhow::Result<std::process::Child> {
         failpoint::pass(&format!("process.spawn {}", self.display()))?;
         signals::begin_step()?;
-        let mut command = if let Some(_) = announce {
+        let mut command = if announce.is_some() {
             gate::command(&self.argv)?
         } else {
             let mut plain = std::process::Command::new(&self.argv[0]);
