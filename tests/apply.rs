@@ -87,5 +87,6 @@ fn migrations_run_between_checkout_and_install() {
     assert_eq!(run.json()["to_commit"], commit);
     assert_eq!(world.steps(), ["first", "second", "install", "restart", "status"]);
     let state = world.state_file("migration_state.json");
+    assert_eq!(state["schema"], 1, "{state:#}");
     assert_eq!(state["applied"], serde_json::json!(["1.1.0/001_first.py", "1.1.0/002_second.py"]));
 }

@@ -14,6 +14,10 @@ use crate::report::status::{Standing, Status, whole_seconds};
 use crate::sys::clock;
 use crate::version::CommitId;
 
+/// Names of accounts of time, in the order an attempt goes through them.
+const PHASES: &[&str] =
+    &["fetching", "checking_out", "migrating", "installing", "restarting", "verifying", "undoing"];
+
 /// The new version is in place and healthy.
 pub fn deployed(tx: &mut Transaction<'_>) -> Result<Outcome, Halt> {
     let (from, to) = (tx.journal.from.clone(), tx.journal.to.clone());
@@ -179,7 +183,7 @@ fn record(tx: &mut Transaction<'_>, end: (&str, Option<&Cause>, &str)) -> Result
     if told.attempts.last().is_some_and(same) {
         return Ok(());
     }
-    let phases = j.durations.iter().map(|(phase, ms)| PhaseTime { phase: phase.clone(), ms: *ms });
+    let spent = |phase: &&str| j.durations.get(*phase).map(|ms| PhaseTime { phase: (*phase).to_owned(), ms: *ms });
     let attempt = Attempt {
         schema: 1,
         started_at: whole_seconds(j.started_at),
@@ -195,7 +199,7 @@ fn record(tx: &mut Transaction<'_>, end: (&str, Option<&Cause>, &str)) -> Result
         message: end.2.to_owned(),
         error: end.1.map(step_error),
         migrations: j.migrations.clone(),
-        phases: phases.collect(),
+        phases: PHASES.iter().filter_map(spent).collect(),
         extra: Map::from_iter([("id".to_owned(), Value::from(j.id.clone()))]),
     };
     history::append(tx.rooms.home, &attempt)
