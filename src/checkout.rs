@@ -71,7 +71,10 @@ impl Checkout {
         if git_dir != common_dir {
             return Err(Halt::blocked(
                 Reason::LinkedWorktree,
-                format!("{top} is a linked worktree; deploy from the main checkout ({common_dir}) instead"),
+                format!(
+                    "{top} is a linked worktree; deploy from the main checkout ({}) instead",
+                    common_dir.trim_end_matches("/.git")
+                ),
             ));
         }
         let commit = CommitId::parse(commit)

@@ -34,7 +34,7 @@ impl Project {
             Ok(text) => Some(text),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => {
-                crate::report::warn(&format!("cannot read {}: {error}", top.join(name).display()));
+                crate::sys::warning::warn(&format!("cannot read {}: {error}", top.join(name).display()));
                 None
             }
         })

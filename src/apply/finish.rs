@@ -183,7 +183,8 @@ fn record(tx: &mut Transaction<'_>, end: (&str, Option<&Cause>, &str)) -> Result
     if told.attempts.last().is_some_and(same) {
         return Ok(());
     }
-    let spent = |phase: &&str| j.durations.get(*phase).map(|ms| PhaseTime { phase: (*phase).to_owned(), ms: *ms });
+    let spent =
+        |phase: &&str| j.durations.get(*phase).map(|ms| PhaseTime { phase: (*phase).to_owned(), ms: *ms });
     let attempt = Attempt {
         schema: 1,
         started_at: whole_seconds(j.started_at),

@@ -6,7 +6,7 @@ use super::transaction::{Stop, Transaction, plain_cause};
 use super::tree::Goal;
 use super::{head, snapshot, steps};
 use crate::migrate::{self, MigrationId};
-use crate::report;
+use crate::sys::warning::warn;
 
 /// Performs one stage of going back.
 pub fn perform(tx: &mut Transaction<'_>, stage: UndoStage) -> Result<(), Stop> {
@@ -37,7 +37,7 @@ fn ask_migrations(tx: &mut Transaction<'_>) -> Result<(), Stop> {
         return Ok(());
     }
     if let Err(halt) = steps::recheck(tx, &ids) {
-        report::warn(&format!("the migrations could not be asked whether they still hold: {halt}"));
+        warn(&format!("the migrations could not be asked whether they still hold: {halt}"));
     }
     Ok(())
 }

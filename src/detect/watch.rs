@@ -36,7 +36,7 @@ impl Check<'_> {
         let told = found.and_then(|found| self.act(&found, available));
         if let Err(halt) = saved {
             // The answer counts all the same: what is remembered can be learned again.
-            crate::report::warn(&halt.message);
+            crate::sys::warning::warn(&halt.message);
         }
         told.map_err(|halt| self.with_facts(halt))
     }

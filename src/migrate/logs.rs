@@ -76,7 +76,7 @@ impl<'a> ScriptLogs<'a> {
         let log = made.and_then(|()| StepLog::create(&self.path(), self.redactor));
         let mut part = log.unwrap_or_else(|error| {
             // A script is not failed for want of a log.
-            crate::report::warn(&format!("{error:#}"));
+            crate::sys::warning::warn(&format!("{error:#}"));
             StepLog::in_memory(self.redactor)
         });
         part.push(format!("== {}\n", self.id).as_bytes());
@@ -92,7 +92,7 @@ impl<'a> ScriptLogs<'a> {
 
     fn prune(&self) {
         if let Err(error) = self.logs.prune() {
-            crate::report::warn(&format!("{error:#}"));
+            crate::sys::warning::warn(&format!("{error:#}"));
         }
     }
 }

@@ -6,7 +6,7 @@ use super::book::{self, Book};
 use super::driver::{DRIVER, Ended, Interpreter, Job};
 use super::select::{Range, installed_after, select};
 use super::state::State;
-use super::tree::{Script, Tree};
+use super::tree::{Script, Tree, find};
 use super::{LOCK_WAIT, MigrationId, Request, RunResult, Watcher, interpreter};
 use crate::home::Home;
 use crate::outcome::{Halt, Reason};
@@ -93,11 +93,6 @@ pub(super) fn start(
     let python = interpreter::choose(request.checkout, request.python.as_deref());
     let announce = watcher.announce.as_mut().map(|announce| &mut **announce as _);
     Interpreter::start(&python, request.checkout, program, announce)
-}
-
-/// The script of an id.
-pub(super) fn find<'a>(scripts: &'a [Script], id: &MigrationId) -> Option<&'a Script> {
-    scripts.binary_search_by(|script| script.id.cmp(id)).ok().map(|at| &scripts[at])
 }
 
 fn range(request: &Request<'_>) -> Range {
@@ -192,7 +187,7 @@ fn finish(mut book: Book<'_>, before: &State, mut result: RunResult) -> Result<R
         Err(halt) if result.failed.is_none() && ran_nothing => Err(halt),
         // What ran is on record, in the file or in the journal; the next run puts them together.
         Err(halt) => {
-            crate::report::warn(&halt.message);
+            crate::sys::warning::warn(&halt.message);
             Ok(result)
         }
         Ok(()) => {

@@ -211,6 +211,11 @@ fn invalid(faults: &[Fault]) -> Halt {
     Halt::blocked(Reason::InvalidTree, message).with("offenders", offenders)
 }
 
+/// The script of an id, among scripts in order.
+pub(super) fn find<'a>(scripts: &'a [Script], id: &MigrationId) -> Option<&'a Script> {
+    scripts.binary_search_by(|script| script.id.cmp(id)).ok().map(|at| &scripts[at])
+}
+
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "tests write files")]
 mod tests {

@@ -11,3 +11,4 @@ pub mod http;
 pub mod lock;
 pub mod process;
 pub mod store;
+pub mod warning;

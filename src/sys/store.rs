@@ -171,7 +171,12 @@ impl LockedFile<'_> {
         aside.push(".damaged");
         let aside = PathBuf::from(aside);
         rename(&self.file.path, &aside)?;
-        crate::report::warn(&format!("{}; moved aside to {}", why.message, aside.display()));
+        let path = self.file.path.display();
+        crate::sys::warning::warn(&format!(
+            "{path} is rebuilt ({}); the old one is now {}",
+            why.reason,
+            aside.display()
+        ));
         Ok(())
     }
 }

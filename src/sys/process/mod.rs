@@ -237,7 +237,7 @@ impl Invocation {
                 None => command.env_remove(name),
             };
         }
-        let child = command.spawn().with_context(|| format!("cannot run {}", self.display()));
+        let child = command.spawn().with_context(|| format!("cannot run {}", self.argv[0].display()));
         let Some(announce) = announce else { return child };
         let child = gate::open(child?, announce)?;
         failpoint::pass(&format!("process.running {}", self.display()))?;
