@@ -7,9 +7,8 @@ use serde_json::json;
 
 use super::MigrationId;
 use super::book::Book;
-use super::runner::find;
 use super::state::{Record, Status};
-use super::tree::{FOLDER, Script, Tree};
+use super::tree::{FOLDER, Script, Tree, find};
 use crate::home::Home;
 use crate::outcome::{Exit, Halt, Kind, Outcome, Reason};
 use crate::sys::clock;
