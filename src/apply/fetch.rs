@@ -1,12 +1,16 @@
 //! Fetching exactly the target, and making sure that it is what the remote's owner offers.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use super::journal::Phase;
 use super::transaction::{Stop, Transaction, git_words};
+use crate::checkout::Checkout;
+use crate::home::Home;
 use crate::outcome::{Halt, Reason};
 use crate::signal::Signal;
-use crate::sys::process::{End, Finished};
+use crate::sys::git::Git;
+use crate::sys::process::{End, Finished, Invocation};
 use crate::version::CommitId;
 
 /// Where a tag is kept until it is known to be the right one.
@@ -26,90 +30,172 @@ const OUR_FAULTS: &[&str] = &[
     "cannot lock ref",
 ];
 
-/// Brings the target's objects here and checks that the remote has it where the signal says.
-pub fn fetch(tx: &mut Transaction<'_>) -> Result<(), Stop> {
-    match tx.journal.tag.clone() {
-        None => fetch_branch(tx),
-        Some(tag) => fetch_tag(tx, &tag),
+/// Runs the commands of a fetch.
+pub trait Runner {
+    /// Runs one, whatever its exit code.
+    fn run(&mut self, command: &Invocation) -> Result<Finished, Stop>;
+    /// The failure of one, where the fault is on this computer.
+    fn failed(&self, words: &str, finished: &Finished) -> Stop;
+}
+
+impl Runner for Transaction<'_> {
+    fn run(&mut self, command: &Invocation) -> Result<Finished, Stop> {
+        self.run_on_record(Phase::Fetching.step(), command)
+    }
+
+    fn failed(&self, words: &str, finished: &Finished) -> Stop {
+        Transaction::failed(self, Phase::Fetching, words, finished)
     }
 }
 
-fn fetch_branch(tx: &mut Transaction<'_>) -> Result<(), Stop> {
-    let (remote, branch) = (tx.rooms.remote.clone(), tx.rooms.branch.clone());
-    let tracking = format!("refs/remotes/{remote}/{branch}");
-    run(tx, &[&remote, &format!("+refs/heads/{branch}:{tracking}")], Reason::BranchMissing)?;
-    let checkout = tx.rooms.checkout;
-    let tip = checkout.git().text(&["rev-parse", "--verify", &format!("{tracking}^{{commit}}")])?;
-    let tip = CommitId::parse(&tip).ok_or_else(|| anyhow::anyhow!("{tracking} is no commit"))?;
-    let to = tx.journal.to_commit.clone();
-    let known = checkout.has(&to)?;
-    if known && checkout.is_ancestor(&to, &tip)? {
-        return Ok(());
-    }
-    let (reason, what) = if known && checkout.is_ancestor(&tip, &to)? {
-        (Reason::RolledBackRemote, "went back behind")
-    } else {
-        (Reason::Diverged, "no longer contains")
-    };
-    Err(withdraw(tx, reason, &format!("{remote}'s {branch} (now {}) {what} {}", tip.short(), to.short())))
+/// What is to come here, and from where.
+#[derive(Debug)]
+pub struct Fetch<'a> {
+    /// The checkout.
+    pub checkout: &'a Checkout,
+    /// git for talking to the remote.
+    pub network: &'a Git,
+    /// Name of the remote.
+    pub remote: &'a str,
+    /// The branch alpha follows.
+    pub branch: &'a str,
+    /// The commit wanted.
+    pub to: &'a CommitId,
+    /// Its tag; none: it is on the branch.
+    pub tag: Option<&'a str>,
+    /// How long one command may take.
+    pub deadline: Duration,
+    /// Where a signal is withdrawn that does not hold. `None`: only objects come, no ref and no
+    /// file changes.
+    pub home: Option<&'a Home>,
 }
 
-fn fetch_tag(tx: &mut Transaction<'_>, tag: &str) -> Result<(), Stop> {
-    let remote = tx.rooms.remote.clone();
-    let name = format!("refs/tags/{tag}");
-    run(tx, &[&remote, &format!("+{name}:{PRIVATE_REF}")], Reason::TagMissing)?;
-    let git = tx.rooms.checkout.git();
-    let object = git.text(&["rev-parse", "--verify", PRIVATE_REF])?;
-    let commit = git.text(&["rev-parse", "--verify", &format!("{PRIVATE_REF}^{{commit}}")])?;
-    let here = git.run(&["rev-parse", "--verify", "--quiet", &name])?;
-    let here = String::from_utf8_lossy(&here.stdout).trim().to_owned();
-    let to = tx.journal.to_commit.clone();
-    if commit != to.as_str() {
-        let what = format!("{remote}'s tag {tag} is now at {commit}, not at {to}");
-        return Err(withdraw(tx, Reason::TagMoved, &what));
+impl Fetch<'_> {
+    /// Brings the target's objects here and checks that the remote has it where the signal says.
+    pub fn bring(&self, runner: &mut dyn Runner) -> Result<(), Stop> {
+        match self.tag {
+            None => self.bring_branch(runner),
+            Some(tag) => self.bring_tag(tag, runner),
+        }
     }
-    if !here.is_empty() && here != object {
-        let what = format!("the tag {tag} here is not {remote}'s ('git tag -d {tag}' removes the one here)");
-        return Err(withdraw(tx, Reason::TagMoved, &what));
+
+    fn bring_branch(&self, runner: &mut dyn Runner) -> Result<(), Stop> {
+        let (remote, branch) = (self.remote, self.branch);
+        let tracking = match self.home {
+            Some(_) => format!("refs/remotes/{remote}/{branch}"),
+            None => look_ref(),
+        };
+        // An empty refmap: the ref named here and no other.
+        let spec = format!("+refs/heads/{branch}:{tracking}");
+        self.git(runner, &["--refmap=", remote, &spec], Reason::BranchMissing)?;
+        let tip = self.checkout.git().text(&["rev-parse", "--verify", &format!("{tracking}^{{commit}}")])?;
+        if self.home.is_none() {
+            self.update_ref(runner, &["-d", &tracking])?;
+        }
+        let tip = CommitId::parse(&tip).ok_or_else(|| anyhow::anyhow!("{tracking} is no commit"))?;
+        self.still_on_branch(&tip)
     }
-    if here.is_empty() {
-        update_ref(tx, &[&name, &object])?;
+
+    fn still_on_branch(&self, tip: &CommitId) -> Result<(), Stop> {
+        let (checkout, to) = (self.checkout, self.to);
+        let known = checkout.has(to)?;
+        if known && checkout.is_ancestor(to, tip)? {
+            return Ok(());
+        }
+        let (reason, what) = if known && checkout.is_ancestor(tip, to)? {
+            (Reason::RolledBackRemote, "went back behind")
+        } else {
+            (Reason::Diverged, "no longer contains")
+        };
+        let (remote, branch) = (self.remote, self.branch);
+        Err(self
+            .withdraw(reason, &format!("{remote}'s {branch} (now {}) {what} {}", tip.short(), to.short())))
     }
-    update_ref(tx, &["-d", PRIVATE_REF])
+
+    fn bring_tag(&self, tag: &str, runner: &mut dyn Runner) -> Result<(), Stop> {
+        let name = format!("refs/tags/{tag}");
+        let private = self.home.map_or_else(look_ref, |_| PRIVATE_REF.to_owned());
+        self.git(runner, &["--refmap=", self.remote, &format!("+{name}:{private}")], Reason::TagMissing)?;
+        let git = self.checkout.git();
+        let object = git.text(&["rev-parse", "--verify", &private])?;
+        let commit = git.run(&["rev-parse", "--verify", "--quiet", &format!("{private}^{{commit}}")])?;
+        let here = git.run(&["rev-parse", "--verify", "--quiet", &name])?;
+        let text = |finished: &Finished| String::from_utf8_lossy(&finished.stdout).trim().to_owned();
+        let (commit, here) = (text(&commit), text(&here));
+        let verdict = self.same_tag(tag, &commit, &object, &here);
+        if verdict.is_ok() && here.is_empty() && self.home.is_some() {
+            self.update_ref(runner, &[&name, &object])?;
+        }
+        self.update_ref(runner, &["-d", &private])?;
+        verdict
+    }
+
+    fn same_tag(&self, tag: &str, commit: &str, object: &str, here: &str) -> Result<(), Stop> {
+        let (remote, to) = (self.remote, self.to);
+        if commit != to.as_str() {
+            let now = if commit.is_empty() { "at no commit" } else { &format!("at {commit}") };
+            return Err(
+                self.withdraw(Reason::TagMoved, &format!("{remote}'s tag {tag} is now {now}, not at {to}"))
+            );
+        }
+        if !here.is_empty() && here != object {
+            let what =
+                format!("the tag {tag} here is not {remote}'s ('git tag -d {tag}' removes the one here)");
+            return Err(self.withdraw(Reason::TagMoved, &what));
+        }
+        Ok(())
+    }
+
+    fn update_ref(&self, runner: &mut dyn Runner, arguments: &[&str]) -> Result<(), Stop> {
+        let words: Vec<OsString> = ["update-ref"].iter().chain(arguments).map(OsString::from).collect();
+        let finished = runner.run(&self.checkout.git().command(&words))?;
+        if finished.end.success() { Ok(()) } else { Err(runner.failed(&git_words(&words), &finished)) }
+    }
+
+    /// The history that a shallow clone lacks.
+    pub fn deepen(&self, runner: &mut dyn Runner) -> Result<(), Stop> {
+        let remote = self.remote;
+        let branch = format!("refs/heads/{}", self.branch);
+        match self.git(runner, &["--unshallow", "--refmap=", remote, &branch], Reason::Shallow) {
+            Err(Stop::Refused(halt)) => Err(Stop::Refused(Halt::blocked(
+                Reason::Shallow,
+                format!(
+                    "history that the update needs is cut off here and cannot be fetched ({halt}); bring it with 'git fetch --unshallow {remote}'"
+                ),
+            ))),
+            other => other,
+        }
+    }
+
+    fn git(&self, runner: &mut dyn Runner, arguments: &[&str], missing: Reason) -> Result<(), Stop> {
+        let words: Vec<OsString> = PLAIN.iter().chain(arguments).map(OsString::from).collect();
+        let finished = runner.run(&self.network.command(&words).deadline(self.deadline))?;
+        if finished.end.success() {
+            return Ok(());
+        }
+        let Some(reason) = refusal(&finished, missing) else {
+            return Err(runner.failed(&git_words(&words), &finished));
+        };
+        let said = finished.tail.lines().last().unwrap_or("git said nothing").to_owned();
+        let message = format!("cannot fetch from {}: {said}; it is tried again at the next run", self.remote);
+        Err(Stop::Refused(Halt::unreachable(reason, message)))
+    }
+
+    /// The offer does not hold: the signal goes, a person decides.
+    fn withdraw(&self, reason: Reason, what: &str) -> Stop {
+        if let Some(Err(halt)) = self.home.map(Signal::withdraw) {
+            return Stop::Broken(halt);
+        }
+        Stop::Refused(Halt::blocked(
+            reason,
+            format!("{what}; it is not followed, look at the remote's history"),
+        ))
+    }
 }
 
-fn update_ref(tx: &mut Transaction<'_>, arguments: &[&str]) -> Result<(), Stop> {
-    let words: Vec<OsString> = ["update-ref"].iter().chain(arguments).map(OsString::from).collect();
-    tx.run_git(Phase::Fetching, &words)
-}
-
-/// The history that a shallow clone lacks.
-pub fn deepen(tx: &mut Transaction<'_>) -> Result<(), Stop> {
-    let remote = tx.rooms.remote.clone();
-    match run(tx, &["--unshallow", &remote], Reason::Shallow) {
-        Err(Stop::Refused(halt)) => Err(Stop::Refused(Halt::blocked(
-            Reason::Shallow,
-            format!(
-                "history that the update needs is cut off here and cannot be fetched ({halt}); bring it with 'git fetch --unshallow {remote}'"
-            ),
-        ))),
-        other => other,
-    }
-}
-
-fn run(tx: &mut Transaction<'_>, arguments: &[&str], missing: Reason) -> Result<(), Stop> {
-    let words: Vec<OsString> = PLAIN.iter().chain(arguments).map(OsString::from).collect();
-    let command = tx.rooms.network.command(&words).deadline(tx.deadline(Phase::Fetching));
-    let finished = tx.run_on_record(Phase::Fetching.step(), &command)?;
-    if finished.end.success() {
-        return Ok(());
-    }
-    let Some(reason) = refusal(&finished, missing) else {
-        return Err(tx.failed(Phase::Fetching, &git_words(&words), &finished));
-    };
-    let said = finished.tail.lines().last().unwrap_or("git said nothing").to_owned();
-    let message = format!("cannot fetch from {}: {said}; it is tried again at the next run", tx.rooms.remote);
-    Err(Stop::Refused(Halt::unreachable(reason, message)))
+/// Where a look keeps what it fetched while it looks; others may look at the same time.
+fn look_ref() -> String {
+    format!("refs/teleclaude/look-{}", std::process::id())
 }
 
 /// Why the remote could not be asked; `None`: the fault is on this computer.
@@ -120,12 +206,4 @@ fn refusal(finished: &Finished, missing: Reason) -> Option<Reason> {
         _ if OUR_FAULTS.iter().any(|fault| finished.tail.contains(fault)) => None,
         _ => Some(Reason::Unreachable),
     }
-}
-
-/// The offer does not hold: the signal goes, a person decides.
-fn withdraw(tx: &Transaction<'_>, reason: Reason, what: &str) -> Stop {
-    if let Err(halt) = Signal::withdraw(tx.rooms.home) {
-        return Stop::Broken(halt);
-    }
-    Stop::Refused(Halt::blocked(reason, format!("{what}; it is not followed, look at the remote's history")))
 }

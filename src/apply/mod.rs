@@ -5,6 +5,7 @@
 //! `mod` decides whether to begin, [`drive`] goes through the phases, [`steps`] and [`undo`] are
 //! the two ways, [`journal`] is what survives a kill, [`recover`] takes it up again.
 
+mod choice;
 mod drive;
 mod fetch;
 pub mod finish;
@@ -14,6 +15,7 @@ mod locks;
 pub mod outlook;
 pub mod preflight;
 pub mod progress;
+mod ready;
 mod recover;
 mod snapshot;
 mod steps;
@@ -25,6 +27,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use self::choice::Choice;
 use self::journal::{Commands, Journal, Phase};
 use self::progress::{Mode, Progress};
 use self::transaction::{Rooms, Transaction};
@@ -34,15 +37,12 @@ use crate::failed::{self, FailedTarget};
 use crate::hold::Hold;
 use crate::home::Home;
 use crate::outcome::{Exit, Halt, Kind, Outcome, Reason};
-use crate::plan::{self, Installed, Patience, Target, Verdict};
+use crate::plan::{self, Patience, Target};
 use crate::policy::{self, sessions};
-use crate::project::{Project, installed_version};
 use crate::report::status::{Standing, Status, whole_seconds};
-use crate::signal::Signal;
 use crate::sys::clock;
 use crate::sys::lock::LockGuard;
 use crate::sys::process::ProcessMark;
-use crate::version::Version;
 
 /// What a person or the cron runner asks for.
 #[derive(Clone, Debug, Default)]
@@ -88,22 +88,28 @@ pub fn take_up_dead_run(
     request: &Request,
 ) -> Result<Option<Outcome>, Halt> {
     let Some(journal) = journal else { return Ok(None) };
-    if journal.repo != rooms.checkout.top() {
+    if journal.stopped {
+        return Ok(None);
+    }
+    may_be_taken_up(rooms.checkout, &journal, request.retry)?;
+    recover::take_up(rooms, journal, progress_of(request)).map(Some)
+}
+
+/// Whether this run may end what a dead one left.
+fn may_be_taken_up(checkout: &Checkout, journal: &Journal, retry: bool) -> Result<(), Halt> {
+    if journal.repo != checkout.top() {
         let repo = journal.repo.display();
         let message = format!("an update of {repo} is not finished; run 'apply-update --repo {repo}' first");
         return Err(Halt::blocked(Reason::OtherCheckout, message));
     }
-    if journal.stopped {
-        return Ok(None);
-    }
-    if journal.undo_failures >= journal.commands.max_attempts && !request.retry {
+    if journal.undo_failures >= journal.commands.max_attempts && !retry {
         let message = format!(
             "going back to {} failed {} times; see 'telec update status', put it right by hand, then 'apply-update --retry'",
             journal.from, journal.undo_failures
         );
         return Err(Halt::blocked(Reason::RollbackFailed, message));
     }
-    recover::take_up(rooms, journal, progress_of(request)).map(Some)
+    Ok(())
 }
 
 impl Applier<'_> {
@@ -111,8 +117,15 @@ impl Applier<'_> {
     pub fn apply(&self, request: &Request) -> Result<Outcome, Halt> {
         let now = clock::now();
         let target = match self.choose(request)? {
-            Ok(target) => target,
-            Err(outcome) => return Ok(outcome),
+            Choice::Install(target) => target,
+            Choice::Nothing { reason, message, stale } => {
+                stale.map_or(Ok(()), |signal| signal.withdraw_this(self.home))?;
+                return self.nothing(reason, message);
+            }
+            Choice::Refuse { halt, stale, .. } => {
+                stale.map_or(Ok(()), |signal| signal.withdraw_this(self.home))?;
+                return Err(halt);
+            }
         };
         let failed = failed::lookup(self.home, &target.commit)?;
         self.patience(failed.as_ref(), request, now)?;
@@ -129,58 +142,7 @@ impl Applier<'_> {
         self.begin(&target, attempts.saturating_add(1), request, now)
     }
 
-    /// What to install, or why nothing is.
-    fn choose(&self, request: &Request) -> Result<Result<Target, Outcome>, Halt> {
-        if let Some(target) = &request.target {
-            return self.asked_for(target, request);
-        }
-        if let Some(journal) = Journal::read(self.home)?.filter(|j| j.stopped)
-            && self.checkout.commit() == &journal.to_commit
-            && Signal::read(self.home)?.is_none_or(|s| s.available_commit == journal.to_commit)
-        {
-            return Ok(Ok(target_of(&journal)));
-        }
-        let Some(signal) = Signal::read(self.home)? else {
-            return self
-                .nothing(Reason::NoSignal, "no update is signalled; version-watch looks for one".to_owned());
-        };
-        let version = self.installed()?;
-        let installed =
-            Installed { top: self.checkout.top(), commit: self.checkout.commit(), version: version.as_ref() };
-        match plan::judge(self.settings, &installed, &signal) {
-            Verdict::Install(target) => Ok(Ok(target)),
-            Verdict::Leave(reason, message) => self.nothing(reason, message),
-            Verdict::Withdraw(reason, message) => {
-                signal.withdraw_this(self.home)?;
-                self.nothing(reason, message)
-            }
-            Verdict::Refuse(reason, message) => {
-                signal.withdraw_this(self.home)?;
-                Err(Halt::blocked(reason, message))
-            }
-        }
-    }
-
-    fn asked_for(&self, target: &Target, request: &Request) -> Result<Result<Target, Outcome>, Halt> {
-        if target.commit == *self.checkout.commit() {
-            return self.nothing(Reason::UpToDate, format!("{} is installed already", target.version));
-        }
-        let version = self.installed()?;
-        let installed =
-            Installed { top: self.checkout.top(), commit: self.checkout.commit(), version: version.as_ref() };
-        match plan::downgrade(&installed, target).filter(|_| !request.allow_downgrade) {
-            Some(message) => Err(Halt::blocked(Reason::Downgrade, message)),
-            None => Ok(Ok(target.clone())),
-        }
-    }
-
-    /// The installed version on beta and stable.
-    pub fn installed(&self) -> Result<Option<Version>, Halt> {
-        let tags = self.checkout.tags_at(self.checkout.commit())?;
-        Ok(installed_version(&tags, &Project::read(self.checkout.top())))
-    }
-
-    fn nothing(&self, reason: Reason, message: String) -> Result<Result<Target, Outcome>, Halt> {
+    fn nothing(&self, reason: Reason, message: String) -> Result<Outcome, Halt> {
         let stale = Status::read(self.home)?.is_some_and(|s| {
             matches!(s.status, Standing::Deferred | Standing::Blocked)
                 || (s.status.is_under_way() && !s.is_running())
@@ -188,7 +150,7 @@ impl Applier<'_> {
         if stale {
             Status::new(Standing::Idle, message.clone()).because(reason).save(self.home)?;
         }
-        Ok(Err(Outcome::new(Exit::Done, "nothing", message).because(reason)))
+        Ok(Outcome::new(Exit::Done, "nothing", message).because(reason))
     }
 
     /// A transaction that stopped at this very target with `rollback: false`.
@@ -242,18 +204,9 @@ impl Applier<'_> {
         request: &Request,
         now: Timestamp,
     ) -> Result<Journal, Halt> {
-        preflight::quiet(self.checkout)?;
-        preflight::remote(self.checkout, &self.settings.remote)?;
-        let tag = target.tag.as_deref();
-        let (old_head, new_head) =
-            preflight::heads(self.checkout, &self.settings.branch, tag, &target.commit)?;
+        let (old_head, new_head) = preflight::before_fetch(self.checkout, self.settings, target)?;
         let version = self.installed()?;
-        let from = match target.tag {
-            None => self.checkout.commit().short().to_owned(),
-            Some(_) => {
-                version.as_ref().map_or_else(|| self.checkout.commit().short().to_owned(), Version::to_string)
-            }
-        };
+        let from = self.label(target, version.as_ref());
         let own = ProcessMark::own();
         Ok(Journal {
             schema: 1,
@@ -317,17 +270,6 @@ pub fn show_refusal(home: &Home, target: Option<&Target>, halt: &Halt) -> Result
     let at = |key: &str| halt.details.get(key).and_then(|v| v.as_str()?.parse::<Timestamp>().ok());
     status.next_try_at = at("next_try_at").or_else(|| at("until")).map(whole_seconds);
     status.save(home)
-}
-
-fn target_of(journal: &Journal) -> Target {
-    Target {
-        channel: journal.channel,
-        version: journal.to.clone(),
-        commit: journal.to_commit.clone(),
-        tag: journal.tag.clone(),
-        detected_at: journal.started_at,
-        published_at: None,
-    }
 }
 
 fn progress_of(request: &Request) -> Progress {

@@ -13,7 +13,9 @@ use serde_json::Value;
 use super::journal::HeadPlace;
 use super::tree::Change;
 use crate::checkout::{Checkout, Head};
+use crate::config::Settings;
 use crate::outcome::{Halt, Reason};
+use crate::plan::Target;
 use crate::version::CommitId;
 
 /// A short git command of the user may hold the index; longer than this is not short.
@@ -32,8 +34,20 @@ const OPERATIONS: &[(&str, &str, &str)] = &[
     ("sequencer", "a sequence of picks", "git cherry-pick --abort"),
 ];
 
+/// Everything that could refuse the update before the remote is asked. Where HEAD is, and where the
+/// update takes it.
+pub fn before_fetch(
+    checkout: &Checkout,
+    settings: &Settings,
+    target: &Target,
+) -> Result<(HeadPlace, HeadPlace), Halt> {
+    quiet(checkout)?;
+    remote(checkout, &settings.remote)?;
+    heads(checkout, &settings.branch, target.tag.as_deref(), &target.commit)
+}
+
 /// Nothing is under way and nobody else works on the index.
-pub fn quiet(checkout: &Checkout) -> Result<(), Halt> {
+fn quiet(checkout: &Checkout) -> Result<(), Halt> {
     for (file, what, finish) in OPERATIONS {
         if checkout.git_dir().join(file).exists() {
             return Err(Halt::blocked(
@@ -62,25 +76,30 @@ fn index_is_free(checkout: &Checkout) -> Result<(), Halt> {
 }
 
 /// Where HEAD is and where the update takes it: alpha onto the branch, a tag detached.
-pub fn heads(
+fn heads(
     checkout: &Checkout,
     branch: &str,
     tag: Option<&str>,
     to: &CommitId,
 ) -> Result<(HeadPlace, HeadPlace), Halt> {
-    let on = match checkout.head() {
-        Head::Branch(name) if name != branch => {
-            return Err(Halt::blocked(
-                Reason::WrongBranch,
-                format!("branch {name} is checked out; 'git switch {branch}' lets updates go on"),
-            ));
-        }
+    let old = head_place(checkout);
+    if let Some(name) = old.branch.as_ref().filter(|name| *name != branch) {
+        return Err(Halt::blocked(
+            Reason::WrongBranch,
+            format!("branch {name} is checked out; 'git switch {branch}' lets updates go on"),
+        ));
+    }
+    let new = HeadPlace { branch: tag.is_none().then(|| branch.to_owned()), commit: to.clone() };
+    Ok((old, new))
+}
+
+/// Where HEAD is.
+pub fn head_place(checkout: &Checkout) -> HeadPlace {
+    let branch = match checkout.head() {
         Head::Branch(name) => Some(name.clone()),
         Head::Detached => None,
     };
-    let old = HeadPlace { branch: on, commit: checkout.commit().clone() };
-    let new = HeadPlace { branch: tag.is_none().then(|| branch.to_owned()), commit: to.clone() };
-    Ok((old, new))
+    HeadPlace { branch, commit: checkout.commit().clone() }
 }
 
 /// The local branch's tip, where HEAD is not on it.
@@ -139,11 +158,7 @@ pub fn nothing_is_lost(checkout: &Checkout, to: &CommitId) -> Result<(), Halt> {
 
 /// Local edits stay out of the way of the update. Returns those it leaves alone.
 pub fn local_edits(checkout: &Checkout, changes: &[Change]) -> Result<Vec<String>, Halt> {
-    let changed: BTreeSet<&Path> = changes.iter().map(|c| c.path.as_path()).collect();
-    let mut edits = edited(checkout)?;
-    edits.extend(hidden_edits(checkout, changes)?);
-    let (overlap, apart): (Vec<PathBuf>, Vec<PathBuf>) =
-        edits.into_iter().partition(|e| touches(e, &changed));
+    let (overlap, apart) = sorted_edits(checkout, changes)?;
     if !overlap.is_empty() {
         return Err(refuse(
             Reason::DirtyOverlap,
@@ -152,7 +167,20 @@ pub fn local_edits(checkout: &Checkout, changes: &[Change]) -> Result<Vec<String
             "commit them elsewhere or put them aside with 'git stash'",
         ));
     }
-    Ok(apart.iter().map(|p| p.display().to_string()).collect())
+    Ok(names(&apart))
+}
+
+/// Local edits: those in the update's way, and the others.
+pub fn sorted_edits(checkout: &Checkout, changes: &[Change]) -> Result<(Vec<PathBuf>, Vec<PathBuf>), Halt> {
+    let changed: BTreeSet<&Path> = changes.iter().map(|c| c.path.as_path()).collect();
+    let mut edits = edited(checkout)?;
+    edits.extend(hidden_edits(checkout, changes)?);
+    Ok(edits.into_iter().partition(|e| touches(e, &changed)))
+}
+
+/// Paths as people read them.
+pub fn names(paths: &[PathBuf]) -> Vec<String> {
+    paths.iter().map(|p| p.display().to_string()).collect()
 }
 
 /// Whether an edited path is one that changes, or lies above or below one.
@@ -236,7 +264,7 @@ fn obstacle(top: &Path, path: &Path, leaving: &BTreeSet<&Path>) -> Option<PathBu
 }
 
 fn refuse(reason: Reason, paths: &[PathBuf], what: &str, mend: &str) -> Halt {
-    let names: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
+    let names = names(paths);
     let more = names.len().saturating_sub(TOLD);
     let told = names.iter().take(TOLD).cloned().collect::<Vec<_>>().join(", ");
     let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
@@ -245,7 +273,7 @@ fn refuse(reason: Reason, paths: &[PathBuf], what: &str, mend: &str) -> Halt {
 }
 
 /// The configured remote exists.
-pub fn remote(checkout: &Checkout, remote: &str) -> Result<(), Halt> {
+fn remote(checkout: &Checkout, remote: &str) -> Result<(), Halt> {
     let url =
         checkout.git_config(&format!("remote.{remote}.url")).context("cannot read git's configuration")?;
     if url.is_some() {

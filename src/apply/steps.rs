@@ -3,10 +3,11 @@
 use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
+use super::fetch::Fetch;
 use super::journal::{Cause, HeadPlace, Phase};
 use super::transaction::{Stop, Transaction, failed_plainly, plain_cause};
 use super::tree::{self, Goal};
-use super::{fetch, head, preflight, snapshot};
+use super::{head, ready, snapshot};
 use crate::migrate::{self, Event, MigrationId, RunResult, Watcher};
 use crate::outcome::{Halt, Reason};
 use crate::project::Project;
@@ -43,33 +44,23 @@ pub fn perform(tx: &mut Transaction<'_>) -> Result<Next, Stop> {
 /// The objects come here; then everything that could refuse the update is asked, before anything
 /// of the checkout changes.
 fn fetch_and_check(tx: &mut Transaction<'_>) -> Result<(), Stop> {
-    fetch::fetch(tx)?;
-    let checkout = tx.rooms.checkout;
-    let (branch, to) = (tx.rooms.branch.clone(), tx.journal.to_commit.clone());
-    if tx.journal.tag.is_none() {
-        let tip = match &tx.journal.old_head.branch {
-            Some(_) => Some(checkout.commit().clone()),
-            None => preflight::branch_tip(checkout, &branch)?,
-        };
-        if let Some(tip) = tip {
-            fast_forward(tx, &tip, &branch)?;
-            tx.journal.branch_before = Some(tip);
-        }
-    }
-    preflight::nothing_is_lost(checkout, &to).map_err(Stop::Refused)?;
-    let changes = tx.changes()?.to_vec();
-    tx.journal.local_edits = preflight::local_edits(checkout, &changes).map_err(Stop::Refused)?;
-    preflight::untracked(checkout, &changes).map_err(Stop::Refused)
-}
-
-fn fast_forward(tx: &mut Transaction<'_>, tip: &crate::version::CommitId, branch: &str) -> Result<(), Stop> {
-    let (checkout, to) = (tx.rooms.checkout, tx.journal.to_commit.clone());
-    let first = preflight::fast_forward(checkout, tip, branch, &to);
-    if first.is_ok() || !checkout.is_shallow() {
-        return first.map_err(Stop::Refused);
-    }
-    fetch::deepen(tx)?;
-    preflight::fast_forward(checkout, tip, branch, &to).map_err(Stop::Refused)
+    let (rooms, old_head) = (tx.rooms, tx.journal.old_head.clone());
+    let (to, tag) = (tx.journal.to_commit.clone(), tx.journal.tag.clone());
+    let fetch = Fetch {
+        checkout: rooms.checkout,
+        network: &rooms.network,
+        remote: &rooms.remote,
+        branch: &rooms.branch,
+        to: &to,
+        tag: tag.as_deref(),
+        deadline: tx.deadline(Phase::Fetching),
+        home: Some(rooms.home),
+    };
+    let ready = ready::make(&fetch, &old_head, tx)?;
+    tx.journal.branch_before = ready.branch_before;
+    tx.journal.local_edits = ready.local_edits;
+    tx.know(ready.changes);
+    Ok(())
 }
 
 /// Files, index, HEAD. The first try is git's own merge, which refuses rather than overwrite; what
@@ -129,11 +120,19 @@ fn run_migrations(tx: &mut Transaction<'_>) -> Result<(), Stop> {
     }
 }
 
-/// On beta and stable what was released; on alpha what the project's files say now.
 fn migration_target(tx: &Transaction<'_>) -> Option<Version> {
-    let version = match tx.journal.channel {
-        ChannelName::Alpha => Project::read(tx.top()).version,
-        _ => Version::parse(&tx.journal.to),
+    migrations_up_to(tx.journal.channel, &tx.journal.to, || Project::read(tx.top()))
+}
+
+/// On beta and stable what was released; on alpha what the project's files say.
+pub fn migrations_up_to(
+    channel: ChannelName,
+    to: &str,
+    project: impl FnOnce() -> Project,
+) -> Option<Version> {
+    let version = match channel {
+        ChannelName::Alpha => project().version,
+        _ => Version::parse(to),
     };
     version.map(|v| v.release())
 }

@@ -210,6 +210,11 @@ impl<'a> Transaction<'a> {
         Ok(self.changes.as_deref().unwrap_or_default())
     }
 
+    /// What the preflight found the files to be that differ.
+    pub fn know(&mut self, changes: Vec<Change>) {
+        self.changes = Some(changes);
+    }
+
     /// Brings files and index to one side from whatever mixture is there.
     pub fn settle(&mut self, goal: Goal) -> Result<(), Stop> {
         let changes = self.changes()?.to_vec();

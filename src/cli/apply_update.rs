@@ -86,7 +86,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
 fn perform(common: &Common, flags: &Flags) -> Result<Outcome, Halt> {
     let env = Environment::capture();
     let checkout = Checkout::locate(common.repo.as_deref(), &env)?;
-    let home = Home::open(&env)?;
+    let home = if flags.plan { Home::locate(&env)? } else { Home::open(&env)? };
     let _lock = if flags.plan { None } else { Some(apply::lock(&home)?) };
     let journal = Journal::read(&home)?;
     // The configuration may be what a dead run broke; its journal has all that is needed to end it.
@@ -108,7 +108,7 @@ fn perform(common: &Common, flags: &Flags) -> Result<Outcome, Halt> {
     let mut request = request(common, flags);
     if flags.plan {
         request.target = target(flags, &applier, &env)?;
-        return outlook::show(&applier, &request);
+        return outlook::show(&applier, &request, journal);
     }
     let ended = match apply::take_up_dead_run(&rooms, journal, &request) {
         Ok(None) => target(flags, &applier, &env).and_then(|target| {
@@ -182,7 +182,9 @@ fn target(flags: &Flags, applier: &Applier<'_>, env: &Environment) -> Result<Opt
     let now = clock::now();
     let mut look = Look::begin(checkout, settings, env, applier.home, now)?;
     let found = look.resolve(&version);
-    look.save(applier.home, found.is_ok())?;
+    if !flags.plan {
+        look.save(applier.home, found.is_ok())?;
+    }
     let offer = found?;
     Ok(Some(Target {
         channel: settings.channel.name(),

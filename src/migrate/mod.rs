@@ -16,6 +16,7 @@
 //! - [`end_interrupted`]: makes sure that a script of a killed run is gone. `run` and `recheck` do
 //!   that by themselves; an undo that changes files first calls it before.
 
+mod ahead;
 mod batch;
 pub mod book;
 pub mod driver;
@@ -40,6 +41,7 @@ use crate::report::logs::RunLogs;
 use crate::sys::process::{Announce, Redactor};
 use crate::version::{CommitId, Version};
 
+pub use ahead::ahead;
 pub use id::MigrationId;
 pub use result::{Event, Failure, RunResult, Stage};
 pub use runner::{end_interrupted, recheck, run};

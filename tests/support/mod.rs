@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 pub mod api;
+pub mod prints;
 
 use std::collections::BTreeMap;
 use std::fs;
