@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use super::journal::Phase;
+use super::signature::Signatures;
 use super::transaction::{Stop, Transaction, git_words};
 use crate::checkout::Checkout;
 use crate::home::Home;
@@ -68,15 +69,18 @@ pub struct Fetch<'a> {
     /// Where a signal is withdrawn that does not hold. `None`: only objects come, no ref and no
     /// file changes.
     pub home: Option<&'a Home>,
+    /// Which signatures are required.
+    pub signatures: &'a Signatures,
 }
 
 impl Fetch<'_> {
     /// Brings the target's objects here and checks that the remote has it where the signal says.
     pub fn bring(&self, runner: &mut dyn Runner) -> Result<(), Stop> {
         match self.tag {
-            None => self.bring_branch(runner),
-            Some(tag) => self.bring_tag(tag, runner),
+            None => self.bring_branch(runner)?,
+            Some(tag) => self.bring_tag(tag, runner)?,
         }
+        self.signatures.check_commit(self.checkout, self.to).map_err(Stop::Refused)
     }
 
     fn bring_branch(&self, runner: &mut dyn Runner) -> Result<(), Stop> {
@@ -122,7 +126,8 @@ impl Fetch<'_> {
         let here = git.run(&["rev-parse", "--verify", "--quiet", &name])?;
         let text = |finished: &Finished| String::from_utf8_lossy(&finished.stdout).trim().to_owned();
         let (commit, here) = (text(&commit), text(&here));
-        let verdict = self.same_tag(tag, &commit, &object, &here);
+        let signed = || self.signatures.check_tag(self.checkout, tag, &object).map_err(Stop::Refused);
+        let verdict = self.same_tag(tag, &commit, &object, &here).and_then(|()| signed());
         if verdict.is_ok() && here.is_empty() && self.home.is_some() {
             self.update_ref(runner, &[&name, &object])?;
         }

@@ -17,6 +17,7 @@ pub mod preflight;
 pub mod progress;
 mod ready;
 mod recover;
+pub mod signature;
 mod snapshot;
 mod steps;
 pub mod transaction;

@@ -111,6 +111,7 @@ impl Applier<'_> {
             tag: outlook.target.tag.as_deref(),
             deadline: self.settings.timeouts.fetch,
             home: None,
+            signatures: &self.rooms.signatures,
         };
         let made = ready::make(&fetch, &old_head, &mut Unrecorded(&self.rooms.redactor));
         let made = made.map_err(|stop| match stop {

@@ -55,6 +55,7 @@ fn fetch_and_check(tx: &mut Transaction<'_>) -> Result<(), Stop> {
         tag: tag.as_deref(),
         deadline: tx.deadline(Phase::Fetching),
         home: Some(rooms.home),
+        signatures: &rooms.signatures,
     };
     let ready = ready::make(&fetch, &old_head, tx)?;
     tx.journal.branch_before = ready.branch_before;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::journal::{Cause, Journal, Phase, UndoStage};
 use super::locks;
 use super::progress::Progress;
+use super::signature::Signatures;
 use super::tree::{self, Change, Goal};
 use crate::checkout::Checkout;
 use crate::home::Home;
@@ -32,6 +33,8 @@ pub struct Rooms<'a> {
     pub remote: String,
     /// The branch alpha follows.
     pub branch: String,
+    /// Which signatures are required.
+    pub signatures: Signatures,
     /// Masks secrets.
     pub redactor: Redactor,
 }

@@ -8,6 +8,7 @@ use argh::FromArgs;
 use super::common::{Common, finish, on_terminal, parse, usage, version_line};
 use crate::apply::journal::Journal;
 use crate::apply::progress::Mode;
+use crate::apply::signature::Signatures;
 use crate::apply::transaction::Rooms;
 use crate::apply::{self, Applier, Request, outlook};
 use crate::checkout::Checkout;
@@ -102,6 +103,7 @@ fn perform(common: &Common, flags: &Flags) -> Result<Outcome, Halt> {
         network: network_git(&checkout, &settings, &env)?,
         remote: settings.remote.clone(),
         branch: settings.branch.clone(),
+        signatures: Signatures::of(&settings),
         redactor: settings.redactor.clone(),
     };
     let applier = Applier { home: &home, checkout: &checkout, settings: &settings, rooms: &rooms };
@@ -140,6 +142,7 @@ fn take_up_without_settings(
         network: checkout.git().clone(),
         remote: String::new(),
         branch: String::new(),
+        signatures: Signatures::none(),
         redactor: Redactor::default(),
     };
     let ended = apply::take_up_dead_run(&rooms, Some(journal.clone()), &Request::default());
