@@ -8,7 +8,7 @@ PROGRAMS = version-watch apply-update run-migrations telec
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help build demo test lint install uninstall deny msrv
+.PHONY: help build demo test lint install uninstall deny msrv bench soak
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1	\2/p' Makefile | awk -F'\t' '{ printf "make %-10s %s\n", $$1, $$2 }'
@@ -64,4 +64,14 @@ msrv: ## Check with the oldest Rust that Cargo.toml promises (rustup installs it
 	@./scripts/msrv
 
 # --- measurements ---------------------------------------------------------------------------
-# bench, soak: added with what they measure.
+
+bench: ## Measure migrations: 1,000 recorded, 1,000 and 10,000 to run
+	@$(NEED) cargo cc git python3
+	@$(CARGO) build --release --locked --bins
+	@./scripts/bench-migrations $(TARGET)/release/run-migrations
+
+COUNT = 200
+soak: ## Kill updates and migrations at COUNT random moments (default 200)
+	@$(NEED) cargo cc git python3 make
+	@MIGRATE_KILLS=$(COUNT) $(CARGO) test --release --locked --test migrate_kill -- --nocapture
+	@SOAK_COUNT=$(COUNT) $(CARGO) test --release --locked --test apply_kill -- --nocapture
