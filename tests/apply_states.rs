@@ -145,38 +145,71 @@ fn edits_in_the_way_are_named() {
             },
             &["changed.txt"],
         ),
-        ("staged like the new one", |w| {
-            w.write("checkout/changed.txt", "new\n");
-            w.git(&["add", "changed.txt"]);
-        }, &["changed.txt"]),
-        ("staged, and put back in the tree", |w| {
-            w.write("checkout/changed.txt", "mine\n");
-            w.git(&["add", "changed.txt"]);
-            w.write("checkout/changed.txt", "old\n");
-        }, &["changed.txt"]),
+        (
+            "staged like the new one",
+            |w| {
+                w.write("checkout/changed.txt", "new\n");
+                w.git(&["add", "changed.txt"]);
+            },
+            &["changed.txt"],
+        ),
+        (
+            "staged, and put back in the tree",
+            |w| {
+                w.write("checkout/changed.txt", "mine\n");
+                w.git(&["add", "changed.txt"]);
+                w.write("checkout/changed.txt", "old\n");
+            },
+            &["changed.txt"],
+        ),
         ("removed", |w| fs::remove_file(w.path("checkout/changed.txt")).unwrap(), &["changed.txt"]),
         ("edited where it goes", |w| w.write("checkout/gone.txt", "mine\n"), &["gone.txt"]),
-        ("edited in a folder that becomes a file", |w| w.write("checkout/folder-to-file/inner.txt", "mine\n"), &["folder-to-file/inner.txt"]),
-        ("assume-unchanged", |w| {
-            w.git(&["update-index", "--assume-unchanged", "changed.txt"]);
-            w.write("checkout/changed.txt", "mine\n");
-        }, &["changed.txt"]),
-        ("skip-worktree", |w| {
-            w.git(&["update-index", "--skip-worktree", "changed.txt"]);
-            w.write("checkout/changed.txt", "mine\n");
-        }, &["changed.txt"]),
-        ("assume-unchanged link", |w| {
-            w.git(&["update-index", "--assume-unchanged", "link-to-other"]);
-            fs::remove_file(w.path("checkout/link-to-other")).unwrap();
-            std::os::unix::fs::symlink("changed.txt", w.path("checkout/link-to-other")).unwrap();
-        }, &["link-to-other"]),
-        ("mode", |w| {
-            fs::set_permissions(w.path("checkout/changed.txt"), fs::Permissions::from_mode(0o755)).unwrap();
-        }, &["changed.txt"]),
-        ("intent to add", |w| {
-            w.write("checkout/added.txt", "mine\n");
-            w.git(&["add", "--intent-to-add", "added.txt"]);
-        }, &["added.txt"]),
+        (
+            "edited in a folder that becomes a file",
+            |w| w.write("checkout/folder-to-file/inner.txt", "mine\n"),
+            &["folder-to-file/inner.txt"],
+        ),
+        (
+            "assume-unchanged",
+            |w| {
+                w.git(&["update-index", "--assume-unchanged", "changed.txt"]);
+                w.write("checkout/changed.txt", "mine\n");
+            },
+            &["changed.txt"],
+        ),
+        (
+            "skip-worktree",
+            |w| {
+                w.git(&["update-index", "--skip-worktree", "changed.txt"]);
+                w.write("checkout/changed.txt", "mine\n");
+            },
+            &["changed.txt"],
+        ),
+        (
+            "assume-unchanged link",
+            |w| {
+                w.git(&["update-index", "--assume-unchanged", "link-to-other"]);
+                fs::remove_file(w.path("checkout/link-to-other")).unwrap();
+                std::os::unix::fs::symlink("changed.txt", w.path("checkout/link-to-other")).unwrap();
+            },
+            &["link-to-other"],
+        ),
+        (
+            "mode",
+            |w| {
+                fs::set_permissions(w.path("checkout/changed.txt"), fs::Permissions::from_mode(0o755))
+                    .unwrap();
+            },
+            &["changed.txt"],
+        ),
+        (
+            "intent to add",
+            |w| {
+                w.write("checkout/added.txt", "mine\n");
+                w.git(&["add", "--intent-to-add", "added.txt"]);
+            },
+            &["added.txt"],
+        ),
         ("odd name", |w| w.write("checkout/odd/new\nline.txt", "mine\n"), &["odd/new\nline.txt"]),
     ];
     for follows in BOTH {
@@ -194,25 +227,45 @@ fn untracked_files_in_the_way_are_named() {
     let cases: &[(&str, Arrange, &[&str])] = &[
         ("plain", |w| w.write("checkout/added.txt", "mine\n"), &["added.txt"]),
         ("the same content", |w| w.write("checkout/added.txt", "new\n"), &["added.txt"]),
-        ("ignored", |w| {
-            w.write("checkout/.git/info/exclude", "added.txt\n");
-            w.write("checkout/added.txt", "mine\n");
-        }, &["added.txt"]),
+        (
+            "ignored",
+            |w| {
+                w.write("checkout/.git/info/exclude", "added.txt\n");
+                w.write("checkout/added.txt", "mine\n");
+            },
+            &["added.txt"],
+        ),
         ("a file where a folder goes", |w| w.write("checkout/newdir", "mine\n"), &["newdir"]),
         ("a folder where a file goes", |w| w.write("checkout/added.txt/x", "mine\n"), &["added.txt"]),
-        ("a link where a folder goes", |w| {
-            std::os::unix::fs::symlink("odd", w.path("checkout/newdir")).unwrap();
-        }, &["newdir"]),
-        ("a dangling link", |w| {
-            std::os::unix::fs::symlink("nowhere", w.path("checkout/added.txt")).unwrap();
-        }, &["added.txt"]),
-        ("in a folder that becomes a file", |w| {
-            w.write("checkout/folder-to-file/mine.txt", "mine\n");
-        }, &["folder-to-file/mine.txt"]),
-        ("ignored in a folder that becomes a file", |w| {
-            w.write("checkout/.git/info/exclude", "*.log\n");
-            w.write("checkout/folder-to-file/deep/mine.log", "mine\n");
-        }, &["folder-to-file/deep/mine.log"]),
+        (
+            "a link where a folder goes",
+            |w| {
+                std::os::unix::fs::symlink("odd", w.path("checkout/newdir")).unwrap();
+            },
+            &["newdir"],
+        ),
+        (
+            "a dangling link",
+            |w| {
+                std::os::unix::fs::symlink("nowhere", w.path("checkout/added.txt")).unwrap();
+            },
+            &["added.txt"],
+        ),
+        (
+            "in a folder that becomes a file",
+            |w| {
+                w.write("checkout/folder-to-file/mine.txt", "mine\n");
+            },
+            &["folder-to-file/mine.txt"],
+        ),
+        (
+            "ignored in a folder that becomes a file",
+            |w| {
+                w.write("checkout/.git/info/exclude", "*.log\n");
+                w.write("checkout/folder-to-file/deep/mine.log", "mine\n");
+            },
+            &["folder-to-file/deep/mine.log"],
+        ),
         ("odd name", |w| w.write("checkout/odd/another\ttab.txt", "mine\n"), &["odd/another\ttab.txt"]),
     ];
     for follows in BOTH {
@@ -273,7 +326,10 @@ fn a_remote_that_no_longer_holds_what_it_promised() {
         }
     };
     let world = signalled(Alpha);
-    rewrite(&world, &[&["commit", "--amend", "--quiet", "-m", "rewritten"], &["push", "-q", "-f", "origin", "main"]]);
+    rewrite(
+        &world,
+        &[&["commit", "--amend", "--quiet", "-m", "rewritten"], &["push", "-q", "-f", "origin", "main"]],
+    );
     refused(&world, "rewritten", "diverged", &[]);
     assert!(world.state_file("update_available.json").is_null(), "the offer does not hold");
     let world = signalled(Alpha);
@@ -427,7 +483,13 @@ fn hooks_of_the_checkout_do_not_wedge_it() {
     for (case, body) in [("failing", "exit 1"), ("hanging", "exec sleep 1000")] {
         for follows in BOTH {
             let world = signalled(follows);
-            for hook in ["post-checkout", "post-merge", "reference-transaction", "post-index-change", "pre-merge-commit"] {
+            for hook in [
+                "post-checkout",
+                "post-merge",
+                "reference-transaction",
+                "post-index-change",
+                "pre-merge-commit",
+            ] {
                 let path = format!("checkout/.git/hooks/{hook}");
                 world.write(&path, &format!("#!/bin/sh\n{body}\n"));
                 fs::set_permissions(world.path(&path), fs::Permissions::from_mode(0o755)).unwrap();
@@ -492,5 +554,82 @@ fn line_ends_of_the_checkouts_own_configuration_are_no_edits() {
         world.run("apply-update", &["--json"]).exits(42).tells("updated", None);
         assert_eq!(world.read("checkout/changed.txt"), "new\r\n");
         assert_eq!(world.git(&["status", "--porcelain"]), "");
+    }
+}
+
+/// The way back after a failed install, from every kind of change.
+#[track_caller]
+fn undone(world: &World, case: &str) {
+    let facts = |world: &World| {
+        let index = world.git(&["ls-files", "--stage", "-v", "-z"]);
+        let branch = fs::read_to_string(world.path("checkout/.git/HEAD")).unwrap();
+        (
+            index,
+            world.git(&["status", "--porcelain=v1", "-z"]),
+            branch,
+            world.git(&["for-each-ref", "refs/heads"]),
+        )
+    };
+    let before = facts(world);
+    let mut tree = prints::tree(&world.checkout());
+    let run = world.run("apply-update", &["--json"]);
+    let json = run.json();
+    assert_eq!((run.code, json["outcome"].as_str()), (1, Some("rolled_back")), "{case}: {run:#?}");
+    assert_eq!(json["reason"], "install_failed", "{case}");
+    assert!(json["kept"].is_null(), "{case}: nobody changed anything meanwhile: {json:#}");
+    assert_eq!(world.steps(), ["install", "install"], "{case}: the daemon is not touched");
+    let mut now = prints::tree(&world.checkout());
+    without_folders(&mut tree);
+    without_folders(&mut now);
+    prints::assert_same_tree(&tree, &now, case);
+    assert_eq!(before, facts(world), "{case}: index, status, HEAD, branches");
+    assert_eq!(world.state_file("deploy_status.json")["status"], "rolled_back", "{case}");
+}
+
+fn breaking(follows: Follows) -> World {
+    let world = shapes::world(follows, true);
+    watch(&world);
+    world
+}
+
+#[test]
+fn undo_puts_every_kind_of_change_back() {
+    for follows in BOTH {
+        undone(&breaking(follows), &format!("{follows:?} clean"));
+    }
+    let world = breaking(Alpha);
+    world.git(&["switch", "--quiet", "--detach"]);
+    undone(&world, "alpha from detached");
+    let world = breaking(Alpha);
+    world.git(&["switch", "--quiet", "--detach"]);
+    world.git(&["branch", "-q", "-D", "main"]);
+    undone(&world, "alpha from detached, no branch");
+    let world = breaking(Tags);
+    world.git(&["switch", "--quiet", "main"]);
+    undone(&world, "tags from the branch");
+}
+
+#[test]
+fn undo_leaves_local_edits_alone() {
+    for follows in BOTH {
+        let world = breaking(follows);
+        world.write("checkout/same.txt", "one\nmine\r\n");
+        world.write("checkout/other.txt", "staged\n");
+        world.write("checkout/mine.txt", "staged and new\n");
+        world.git(&["add", "other.txt", "mine.txt"]);
+        world.write("checkout/other.txt", "staged\nand more\n");
+        world.write("checkout/emptied/mine.txt", "untracked\n");
+        undone(&world, &format!("{follows:?}"));
+    }
+}
+
+#[test]
+fn undo_with_the_line_ends_of_the_checkouts_own_configuration() {
+    for follows in BOTH {
+        let world = breaking(follows);
+        world.git(&["config", "core.autocrlf", "true"]);
+        world.git(&["rm", "-r", "--quiet", "--cached", "."]);
+        world.git(&["reset", "--quiet", "--hard"]);
+        undone(&world, &format!("{follows:?}"));
     }
 }
