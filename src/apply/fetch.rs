@@ -106,7 +106,9 @@ impl Fetch<'_> {
         if known && checkout.is_ancestor(to, tip)? {
             return Ok(());
         }
-        let (reason, what) = if known && checkout.is_ancestor(tip, to)? {
+        // Where the target never came here: it was ahead of HEAD, and the branch is not any more.
+        let back = if known { to } else { checkout.commit() };
+        let (reason, what) = if checkout.is_ancestor(tip, back)? {
             (Reason::RolledBackRemote, "went back behind")
         } else {
             (Reason::Diverged, "no longer contains")
@@ -162,14 +164,23 @@ impl Fetch<'_> {
         let remote = self.remote;
         let branch = format!("refs/heads/{}", self.branch);
         match self.git(runner, &["--unshallow", "--refmap=", remote, &branch], Reason::Shallow) {
-            Err(Stop::Refused(halt)) => Err(Stop::Refused(Halt::blocked(
-                Reason::Shallow,
-                format!(
-                    "history that the update needs is cut off here and cannot be fetched ({halt}); bring it with 'git fetch --unshallow {remote}'"
-                ),
-            ))),
+            Err(Stop::Refused(halt)) => Err(Stop::Refused(self.shallow(&halt.message))),
             other => other,
         }
+    }
+
+    /// Whether history is cut off here, now.
+    pub fn still_cut_off(&self) -> Result<bool, Stop> {
+        Ok(self.checkout.git().text(&["rev-parse", "--is-shallow-repository"])? == "true")
+    }
+
+    /// The refusal of an update whose history is not to be had.
+    pub fn shallow(&self, why: &str) -> Halt {
+        let remote = self.remote;
+        let message = format!(
+            "history that the update needs is cut off here and cannot be fetched ({why}); bring it with 'git fetch --unshallow {remote}'"
+        );
+        Halt::blocked(Reason::Shallow, message)
     }
 
     fn git(&self, runner: &mut dyn Runner, arguments: &[&str], missing: Reason) -> Result<(), Stop> {

@@ -172,10 +172,10 @@ pub fn local_edits(checkout: &Checkout, changes: &[Change]) -> Result<Vec<String
 
 /// Local edits: those in the update's way, and the others.
 pub fn sorted_edits(checkout: &Checkout, changes: &[Change]) -> Result<(Vec<PathBuf>, Vec<PathBuf>), Halt> {
-    let changed: BTreeSet<&Path> = changes.iter().map(|c| c.path.as_path()).collect();
+    let paths: BTreeSet<&Path> = changes.iter().map(|c| c.path.as_path()).collect();
     let mut edits = edited(checkout)?;
     edits.extend(hidden_edits(checkout, changes)?);
-    Ok(edits.into_iter().partition(|e| touches(e, &changed)))
+    Ok(edits.into_iter().partition(|e| touches(e, &paths)))
 }
 
 /// Paths as people read them.
@@ -232,7 +232,7 @@ pub fn untracked(checkout: &Checkout, changes: &[Change]) -> Result<(), Halt> {
         changes.iter().filter(|c| c.old.is_some()).map(|c| c.path.as_path()).collect();
     let mut found: BTreeSet<PathBuf> = BTreeSet::new();
     for change in changes.iter().filter(|c| c.old.is_none()) {
-        found.extend(obstacle(checkout.top(), &change.path, &leaving));
+        found.extend(obstacles(checkout.top(), &change.path, &leaving)?);
     }
     if found.is_empty() {
         return Ok(());
@@ -246,21 +246,45 @@ pub fn untracked(checkout: &Checkout, changes: &[Change]) -> Result<(), Halt> {
 }
 
 /// What stands at `path` or, where it is no folder, above it.
-fn obstacle(top: &Path, path: &Path, leaving: &BTreeSet<&Path>) -> Option<PathBuf> {
+fn obstacles(top: &Path, path: &Path, leaving: &BTreeSet<&Path>) -> anyhow::Result<Vec<PathBuf>> {
     let mut places: Vec<&Path> = path.ancestors().filter(|p| !p.as_os_str().is_empty()).collect();
     places.reverse();
     for place in places {
-        let Ok(found) = top.join(place).symlink_metadata() else { return None };
+        let Ok(found) = top.join(place).symlink_metadata() else { return Ok(vec![]) };
         if leaving.contains(place) {
-            return None;
+            return Ok(vec![]);
         }
-        // A folder that files leave may become a file; git looks whether it is empty then.
-        let vacated = place == path && leaving.iter().any(|l| l.starts_with(place));
-        if (!found.is_dir() || place == path) && !vacated {
-            return Some(place.to_owned());
+        // A folder that all its files leave may become a file.
+        if place == path && leaving.iter().any(|l| l.starts_with(place)) {
+            let mut strangers = Vec::new();
+            collect_strangers(top, place, leaving, &mut strangers)?;
+            return Ok(strangers);
+        }
+        if !found.is_dir() || place == path {
+            return Ok(vec![place.to_owned()]);
         }
     }
-    None
+    Ok(vec![])
+}
+
+/// Files in a folder that do not leave it.
+fn collect_strangers(
+    top: &Path,
+    folder: &Path,
+    leaving: &BTreeSet<&Path>,
+    found: &mut Vec<PathBuf>,
+) -> anyhow::Result<()> {
+    let reading = || format!("cannot read {}", top.join(folder).display());
+    for entry in std::fs::read_dir(top.join(folder)).with_context(reading)? {
+        let entry = entry.with_context(reading)?;
+        let path = folder.join(entry.file_name());
+        if entry.file_type().with_context(reading)?.is_dir() {
+            collect_strangers(top, &path, leaving, found)?;
+        } else if !leaving.contains(path.as_path()) {
+            found.push(path);
+        }
+    }
+    Ok(())
 }
 
 fn refuse(reason: Reason, paths: &[PathBuf], what: &str, mend: &str) -> Halt {

@@ -6,6 +6,7 @@ use super::journal::HeadPlace;
 use super::preflight;
 use super::transaction::Stop;
 use super::tree::{self, Change};
+use crate::outcome::Reason;
 use crate::version::CommitId;
 
 /// An update that nothing stands against.
@@ -45,5 +46,10 @@ fn fast_forward(fetch: &Fetch<'_>, tip: &CommitId, runner: &mut dyn Runner) -> R
         return first.map_err(Stop::Refused);
     }
     fetch.deepen(runner)?;
-    ask().map_err(Stop::Refused)
+    match ask() {
+        Err(halt) if halt.reason == Reason::Diverged && fetch.still_cut_off()? => {
+            Err(Stop::Refused(fetch.shallow(&format!("{} has no more either", fetch.remote))))
+        }
+        other => other.map_err(Stop::Refused),
+    }
 }

@@ -112,7 +112,8 @@ pub fn settle_plan<'a>(changes: &'a [Change], goal: Goal, commit: &CommitId) -> 
     let (there, gone): (Vec<&Change>, Vec<&Change>) = changes.iter().partition(|c| c.side(goal).is_some());
     let source = format!("--source={commit}");
     let steps = [
-        (gone, vec!["rm", "--cached", "--quiet", "--ignore-unmatch"], true),
+        // Where a folder of the goal is in place of a file, its entries go with it and come back below.
+        (gone, vec!["rm", "--cached", "-r", "--quiet", "--ignore-unmatch"], true),
         (there, vec!["restore", &source, "--staged", "--worktree"], false),
     ];
     let some = steps.into_iter().filter(|(paths, ..)| !paths.is_empty());

@@ -1,7 +1,6 @@
 //! Daily windows in local time. What counts is the wall clock: a window may cross midnight, is
 //! there twice when the clocks go back, and is left out where the clocks jump over it.
 
-use jiff::civil::Time;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
@@ -9,15 +8,7 @@ use crate::config::DayWindow;
 
 /// Whether `now` lies in one of the windows; none at all means any time.
 pub fn is_open(windows: &[DayWindow], zone: &TimeZone, now: Timestamp) -> bool {
-    windows.is_empty() || windows.iter().any(|w| contains(w, now.to_zoned(zone.clone()).time()))
-}
-
-fn contains(window: &DayWindow, at: Time) -> bool {
-    if window.from < window.to {
-        window.from <= at && at < window.to
-    } else {
-        window.from <= at || at < window.to
-    }
+    windows.is_empty() || windows.iter().any(|w| w.contains(now.to_zoned(zone.clone()).time()))
 }
 
 /// When the next window opens after `now`.
@@ -28,7 +19,7 @@ pub fn next_opening(windows: &[DayWindow], zone: &TimeZone, now: Timestamp) -> O
 
 /// When the window that is open now opened; `None`: there are no windows, or none is open.
 pub fn opened_at(windows: &[DayWindow], zone: &TimeZone, now: Timestamp) -> Option<Timestamp> {
-    let open = windows.iter().filter(|w| contains(w, now.to_zoned(zone.clone()).time()));
+    let open = windows.iter().filter(|w| w.contains(now.to_zoned(zone.clone()).time()));
     open.filter_map(|w| openings(w, zone, now, -1..=0).filter(|at| *at <= now).max()).min()
 }
 
@@ -43,6 +34,6 @@ fn openings(
     days.filter_map(move |day| {
         let date = today.saturating_add(SignedDuration::from_hours(24 * day));
         let at = date.to_datetime(window.from).to_zoned(zone.clone()).ok()?;
-        contains(window, at.time()).then(|| at.timestamp())
+        window.contains(at.time()).then(|| at.timestamp())
     })
 }

@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod prints;
+pub mod shapes;
 
 use std::collections::BTreeMap;
 use std::fs;
