@@ -173,7 +173,7 @@ impl LockedFile<'_> {
         rename(&self.file.path, &aside)?;
         let path = self.file.path.display();
         crate::sys::warning::warn(&format!(
-            "{path} is rebuilt ({}); the old one is now {}",
+            "{path} is rebuilt ({}); the old one was moved aside to {}",
             why.reason,
             aside.display()
         ));
