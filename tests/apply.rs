@@ -90,3 +90,38 @@ fn migrations_run_between_checkout_and_install() {
     assert_eq!(state["schema"], 1, "{state:#}");
     assert_eq!(state["applied"], serde_json::json!(["1.1.0/001_first.py", "1.1.0/002_second.py"]));
 }
+
+#[test]
+fn on_alpha_an_older_commit_is_installed_only_when_a_person_says_so() {
+    let world = World::new();
+    world.config("deployment: {channel: alpha}\n");
+    let first = world.head();
+    world.write("work/new.txt", "new");
+    world.commit("second");
+    watch_and_apply(&world).exits(42);
+    world.run("apply-update", &["--json", "--to", &first]).exits(3).tells("blocked", Some("downgrade"));
+    world.run("apply-update", &["--json", "--to", &first, "--allow-downgrade"]).exits(42);
+    assert_eq!(
+        (world.head(), world.git(&["symbolic-ref", "--short", "HEAD"])),
+        (first.clone(), "main".into())
+    );
+    watch_and_apply(&world).exits(42);
+    world.git(&["commit", "--quiet", "--allow-empty", "-m", "my own"]);
+    let run = world.run("apply-update", &["--json", "--to", &first, "--allow-downgrade"]);
+    run.exits(3).tells("blocked", Some("local_commits"));
+}
+
+#[test]
+fn on_beta_an_older_version_is_installed_only_when_a_person_says_so() {
+    let world = World::new();
+    world.config("deployment: {channel: beta, source: tags}\n");
+    let old = world.release("1.1.0");
+    let new = world.release("1.2.0");
+    watch_and_apply(&world).exits(42);
+    world.run("apply-update", &["--json", "--to", "1.1.0"]).exits(3).tells("blocked", Some("downgrade"));
+    assert_eq!(world.head(), new);
+    world.run("apply-update", &["--json", "--to", "v1.1.0", "--allow-downgrade"]).exits(42);
+    assert_eq!(world.head(), old);
+    world.run("apply-update", &["--json", "--to", "1.1.0"]).exits(0).tells("nothing", Some("up_to_date"));
+    world.run("apply-update", &["--json", "--to", "7.7.7"]).exits(1).tells("failed", Some("unknown_version"));
+}

@@ -50,13 +50,28 @@ impl Applier<'_> {
         })
     }
 
+    /// On alpha there are no versions to compare: older is what HEAD already contains.
+    fn older_commit(&self, target: &Target) -> Result<Option<String>, Halt> {
+        let contained = target.tag.is_none()
+            && self.checkout.has(&target.commit)?
+            && self.checkout.is_ancestor(&target.commit, self.checkout.commit())?;
+        Ok(contained.then(|| {
+            format!(
+                "{} is older than the installed {}; with --allow-downgrade it is installed all the same",
+                target.version,
+                self.checkout.commit().short()
+            )
+        }))
+    }
+
     fn asked_for(&self, target: &Target, request: &Request) -> Result<Choice, Halt> {
         if target.commit == *self.checkout.commit() {
             let message = format!("{} is installed already", target.version);
             return Ok(Choice::Nothing { reason: Reason::UpToDate, message, stale: None });
         }
         let version = self.installed()?;
-        let refusal = plan::downgrade(&self.now_here(version.as_ref()), target);
+        let refusal =
+            plan::downgrade(&self.now_here(version.as_ref()), target).or(self.older_commit(target)?);
         Ok(match refusal.filter(|_| !request.allow_downgrade) {
             None => Choice::Install(target.clone()),
             Some(message) => Choice::Refuse {

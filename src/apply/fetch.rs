@@ -64,6 +64,8 @@ pub struct Fetch<'a> {
     pub to: &'a CommitId,
     /// Its tag; none: it is on the branch.
     pub tag: Option<&'a str>,
+    /// The branch may go back to it.
+    pub older: bool,
     /// How long one command may take.
     pub deadline: Duration,
     /// Where a signal is withdrawn that does not hold. `None`: only objects come, no ref and no

@@ -253,6 +253,9 @@ pub struct Journal {
     pub to_commit: CommitId,
     /// Tag wanted, on beta and stable.
     pub tag: Option<String>,
+    /// A person allowed the target to be older than what was installed.
+    #[serde(default)]
+    pub older: bool,
     /// The project's version before, from which a first run of migrations counts.
     pub since: Option<Version>,
     /// Where HEAD was.

@@ -229,6 +229,7 @@ impl Applier<'_> {
             from_commit: self.checkout.commit().clone(),
             to_commit: target.commit.clone(),
             tag: target.tag.clone(),
+            older: request.allow_downgrade,
             since: version.map(|v| v.release()),
             old_head,
             new_head,

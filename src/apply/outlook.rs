@@ -78,7 +78,7 @@ impl Applier<'_> {
                 outlook.from_commit = stopped.from_commit;
                 outlook.from = stopped.from;
             }
-            None => self.ask_checkout(&mut outlook)?,
+            None => self.ask_checkout(&mut outlook, request)?,
         }
         self.look_into(&mut outlook)?;
         Ok(outlook)
@@ -94,7 +94,7 @@ impl Applier<'_> {
 
     /// Everything that could refuse the update. It is fetched in any case, so that what is in it can
     /// be told.
-    fn ask_checkout(&self, outlook: &mut Outlook) -> Result<(), Halt> {
+    fn ask_checkout(&self, outlook: &mut Outlook, request: &Request) -> Result<(), Halt> {
         let before = preflight::before_fetch(self.checkout, self.settings, &outlook.target);
         let no_remote = matches!(&before, Err(halt) if halt.reason == Reason::MissingRemote);
         let old_head = preflight::head_place(self.checkout);
@@ -109,6 +109,7 @@ impl Applier<'_> {
             branch: &self.rooms.branch,
             to: &outlook.target.commit,
             tag: outlook.target.tag.as_deref(),
+            older: request.allow_downgrade,
             deadline: self.settings.timeouts.fetch,
             home: None,
             signatures: &self.rooms.signatures,

@@ -124,6 +124,23 @@ pub fn fast_forward(checkout: &Checkout, tip: &CommitId, branch: &str, to: &Comm
     ))
 }
 
+/// alpha, going back: what the branch would lose is on a remote or under a tag.
+pub fn is_published(checkout: &Checkout, tip: &CommitId) -> Result<(), Halt> {
+    let own =
+        checkout.git().text(&["rev-list", "--max-count=20", tip.as_str(), "--not", "--remotes", "--tags"])?;
+    if own.is_empty() {
+        return Ok(());
+    }
+    Err(Halt::blocked(
+        Reason::LocalCommits,
+        format!(
+            "{} commit(s) of the branch are on no remote; push them first ('git push')",
+            own.lines().count()
+        ),
+    )
+    .with("commits", own.lines().map(Value::from).collect::<Vec<_>>()))
+}
+
 /// A detached HEAD is left only where its commits stay reachable from somewhere.
 pub fn nothing_is_lost(checkout: &Checkout, to: &CommitId) -> Result<(), Halt> {
     if *checkout.head() != Head::Detached {

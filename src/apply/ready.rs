@@ -40,6 +40,9 @@ pub fn make(fetch: &Fetch<'_>, old_head: &HeadPlace, runner: &mut dyn Runner) ->
 }
 
 fn fast_forward(fetch: &Fetch<'_>, tip: &CommitId, runner: &mut dyn Runner) -> Result<(), Stop> {
+    if fetch.older && fetch.checkout.is_ancestor(fetch.to, tip)? {
+        return preflight::is_published(fetch.checkout, tip).map_err(Stop::Refused);
+    }
     let ask = || preflight::fast_forward(fetch.checkout, tip, fetch.branch, fetch.to);
     let first = ask();
     if first.is_ok() || !fetch.checkout.is_shallow() {

@@ -53,6 +53,7 @@ fn fetch_and_check(tx: &mut Transaction<'_>) -> Result<(), Stop> {
         branch: &rooms.branch,
         to: &to,
         tag: tag.as_deref(),
+        older: tx.journal.older,
         deadline: tx.deadline(Phase::Fetching),
         home: Some(rooms.home),
         signatures: &rooms.signatures,
