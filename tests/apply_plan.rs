@@ -1,4 +1,6 @@
 //! `apply-update --plan`: tells what an update would do, and touches nothing.
+#![allow(clippy::disallowed_methods, reason = "tests write files and move folders")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod support;
 

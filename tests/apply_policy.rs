@@ -1,4 +1,6 @@
 //! Policy through the programs: what defers an update, until when, and that nothing is touched.
+#![allow(clippy::disallowed_methods, reason = "tests write files and move folders")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod support;
 

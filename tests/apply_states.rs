@@ -1,5 +1,7 @@
 //! Every state a checkout can be in, on both kinds of channel: what comes of an update, and that
 //! whatever is refused or undone leaves the checkout as it was.
+#![allow(clippy::disallowed_methods, reason = "tests write files and move folders")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod support;
 
@@ -132,6 +134,20 @@ fn edits_apart_are_left_alone() {
     }
 }
 
+/// The checkout as it was before a case was arranged in it.
+fn put_back(world: &World) {
+    for file in ["index", "info/exclude"] {
+        let path = world.checkout().join(".git").join(file);
+        if path.exists() {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    fs::create_dir_all(world.path("checkout/.git/info")).unwrap();
+    world.git(&["reset", "--quiet", "--hard"]);
+    world.git(&["clean", "--quiet", "-fdx", "--exclude=config.yml"]);
+    assert_eq!(world.git(&["status", "--porcelain"]), "");
+}
+
 #[test]
 fn edits_in_the_way_are_named() {
     type Arrange = fn(&World);
@@ -213,8 +229,9 @@ fn edits_in_the_way_are_named() {
         ("odd name", |w| w.write("checkout/odd/new\nline.txt", "mine\n"), &["odd/new\nline.txt"]),
     ];
     for follows in BOTH {
+        let world = signalled(follows);
         for (case, arrange, files) in cases {
-            let world = signalled(follows);
+            put_back(&world);
             arrange(&world);
             refused(&world, &format!("{follows:?} {case}"), "dirty_overlap", files);
         }
@@ -269,8 +286,9 @@ fn untracked_files_in_the_way_are_named() {
         ("odd name", |w| w.write("checkout/odd/another\ttab.txt", "mine\n"), &["odd/another\ttab.txt"]),
     ];
     for follows in BOTH {
+        let world = signalled(follows);
         for (case, arrange, files) in cases {
-            let world = signalled(follows);
+            put_back(&world);
             arrange(&world);
             refused(&world, &format!("{follows:?} {case}"), "untracked_collision", files);
         }
