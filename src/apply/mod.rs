@@ -44,6 +44,7 @@ use crate::report::status::{Standing, Status, whole_seconds};
 use crate::sys::clock;
 use crate::sys::lock::LockGuard;
 use crate::sys::process::ProcessMark;
+use crate::sys::warning::warn;
 
 /// What a person or the cron runner asks for.
 #[derive(Clone, Debug, Default)]
@@ -191,6 +192,9 @@ impl Applier<'_> {
         request: &Request,
         now: Timestamp,
     ) -> Result<Outcome, Halt> {
+        if self.settings.policy.max_parallel > 0 {
+            warn("deployment.max_parallel is not enforced yet; other computers may update at the same time");
+        }
         let journal = self.journal(target, attempt, request, now)?;
         let mut tx = Transaction::new(self.rooms, journal, false, progress_of(request))?;
         tx.enter(Phase::Fetching)?;
