@@ -105,7 +105,10 @@ fn on_alpha_the_commit_must_be_signed() {
     refused(&world);
     let work = world.path("work");
     let key = format!("user.signingKey={}", world.path("good").display());
-    world.git_in(&work, &["-c", "gpg.format=ssh", "-c", &key, "commit", "-q", "--allow-empty", "-S", "-m", "signed"]);
+    world.git_in(
+        &work,
+        &["-c", "gpg.format=ssh", "-c", &key, "commit", "-q", "--allow-empty", "-S", "-m", "signed"],
+    );
     world.git_in(&work, &["push", "--quiet", "origin", "HEAD:refs/heads/main"]);
     apply(&world).exits(42);
 }
