@@ -159,6 +159,9 @@ fn write_list(list: &Path, changes: &[&Change]) -> anyhow::Result<()> {
 }
 
 fn remove_file(top: &Path, path: &Path) -> anyhow::Result<()> {
+    if is_beyond_link(top, path) {
+        return Ok(());
+    }
     let file = top.join(path);
     match fs::remove_file(&file) {
         Ok(()) => remove_empty_parents(top, path),
@@ -170,6 +173,12 @@ fn remove_file(top: &Path, path: &Path) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether a folder above `path` is a link on this side: what lies there is not ours.
+fn is_beyond_link(top: &Path, path: &Path) -> bool {
+    let above = path.ancestors().skip(1).filter(|p| !p.as_os_str().is_empty());
+    above.into_iter().any(|p| top.join(p).is_symlink())
 }
 
 fn remove_empty_parents(top: &Path, path: &Path) {
@@ -206,6 +215,7 @@ fn foreign(checkout: &Checkout, changes: &[Change]) -> anyhow::Result<Vec<PathBu
     let on_disk: Vec<&Change> = changes
         .iter()
         .filter(|c| !c.is_gitlink())
+        .filter(|c| !is_beyond_link(checkout.top(), &c.path))
         .filter(|c| checkout.top().join(&c.path).symlink_metadata().is_ok_and(|m| !m.is_dir()))
         .collect();
     let (links, files): (Vec<&Change>, Vec<&Change>) =

@@ -1,12 +1,16 @@
-//! A gate in front of a command: the new process waits, already in its own group, until the group
-//! is on record, and only then becomes the command. A kill of this program at any moment therefore
-//! leaves either a gate that ends by itself or a group that the next run can find and end.
+//! A gate in front of a command: the new process waits, already in a session and group of its own,
+//! until the group is on record, and only then becomes the command. A kill of this program at any
+//! moment therefore leaves either a gate that ends by itself or a group that the next run can find
+//! and end. A session of its own has no terminal: what asks for a password there fails at once.
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::Duration;
 
 use anyhow::Context;
 
@@ -17,39 +21,40 @@ pub const GATE_WORD: &str = "__gate";
 
 /// The exit code of a gate whose command cannot be run, as shells have it.
 const CANNOT_RUN: u8 = 127;
+/// A gate that has not reported by then never will.
+const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A command that starts `argv` behind a gate.
+/// A command that starts `argv` behind a gate, and our end of what is spoken with the gate.
 #[expect(clippy::disallowed_methods, reason = "this is the door")]
-pub(super) fn command(argv: &[OsString]) -> anyhow::Result<Command> {
+pub(super) fn command(argv: &[OsString]) -> anyhow::Result<(Command, UnixStream)> {
+    let (ours, theirs) = UnixStream::pair().context("cannot make a pair of sockets")?;
+    ours.set_read_timeout(Some(PATIENCE)).context("cannot set up a socket")?;
     let mut command = Command::new(own_program()?);
-    command.arg(GATE_WORD).args(argv).stdin(Stdio::piped());
-    Ok(command)
+    command.arg(GATE_WORD).args(argv).stdin(OwnedFd::from(theirs));
+    Ok((command, ours))
 }
 
 /// Announces the waiting process, then lets it go; ends it where the announcement failed.
-pub(super) fn open(mut child: Child, announce: Announce<'_>) -> anyhow::Result<Child> {
-    let mark = ProcessMark::of(child.id());
-    let announced = announce(&mark);
-    let gate = child.stdin.take().context("the gate has no pipe")?;
+pub(super) fn open(mut child: Child, mut gate: UnixStream, announce: Announce<'_>) -> anyhow::Result<Child> {
+    let ready = gate.read_exact(&mut [0]).context("the gate of a step ended before the step began");
+    let announced = ready.and_then(|()| announce(&ProcessMark::of(child.id())));
     if let Err(error) = announced {
         drop(gate);
         child.wait().context("cannot wait for the gate")?;
         return Err(error);
     }
-    let mut gate = gate;
     // A gate that was ended in the meantime shows as the end of the step, not here.
     let _ = gate.write_all(b"\n");
     Ok(child)
 }
 
-/// The gate's side: wait for one byte, then become the command. Returns only when it cannot.
+/// The gate's side: leave the terminal, report, wait for one byte, then become the command. Returns
+/// only when it cannot.
 #[expect(clippy::disallowed_methods, reason = "this is the door")]
 #[expect(clippy::print_stderr, reason = "goes into the step's log")]
 pub fn pass_gate(argv: &[OsString]) -> ExitCode {
-    let mut byte = [0_u8];
-    match std::io::stdin().read(&mut byte) {
-        Ok(1) => {}
-        _ => return ExitCode::from(CANNOT_RUN),
+    if leave_terminal().and_then(|()| std::io::stdin().read_exact(&mut [0])).is_err() {
+        return ExitCode::from(CANNOT_RUN);
     }
     let Some((program, arguments)) = argv.split_first() else {
         return ExitCode::from(CANNOT_RUN);
@@ -57,6 +62,12 @@ pub fn pass_gate(argv: &[OsString]) -> ExitCode {
     let error = Command::new(program).args(arguments).stdin(Stdio::null()).exec();
     eprintln!("cannot run {}: {error}", program.display());
     ExitCode::from(CANNOT_RUN)
+}
+
+fn leave_terminal() -> std::io::Result<()> {
+    rustix::process::setsid()?;
+    rustix::io::write(std::io::stdin().as_fd(), b"\n")?;
+    Ok(())
 }
 
 /// This program, also when its file was replaced by an installation in the meantime.

@@ -223,23 +223,26 @@ impl Invocation {
     ) -> anyhow::Result<std::process::Child> {
         failpoint::pass(&format!("process.spawn {}", self.display()))?;
         signals::begin_step()?;
-        let mut command = if announce.is_some() {
-            gate::command(&self.argv)?
+        let (mut command, gate) = if announce.is_some() {
+            let (command, gate) = gate::command(&self.argv)?;
+            (command, Some(gate))
         } else {
             let mut plain = std::process::Command::new(&self.argv[0]);
-            plain.args(&self.argv[1..]).stdin(Stdio::null());
-            plain
+            plain.args(&self.argv[1..]).stdin(Stdio::null()).process_group(0);
+            (plain, None)
         };
-        command.current_dir(&self.cwd).stdout(stdout).stderr(stderr).process_group(0);
+        command.current_dir(&self.cwd).stdout(stdout).stderr(stderr);
         for (name, value) in &self.env {
             match value {
                 Some(value) => command.env(name, value),
                 None => command.env_remove(name),
             };
         }
-        let child = command.spawn().with_context(|| format!("cannot run {}", self.argv[0].display()));
-        let Some(announce) = announce else { return child };
-        let child = gate::open(child?, announce)?;
+        let child = command.spawn().with_context(|| format!("cannot run {}", self.argv[0].display()))?;
+        // It holds the other ends of what the child speaks into.
+        drop(command);
+        let (Some(announce), Some(gate)) = (announce, gate) else { return Ok(child) };
+        let child = gate::open(child, gate, announce)?;
         failpoint::pass(&format!("process.running {}", self.display()))?;
         Ok(child)
     }
