@@ -253,9 +253,7 @@ fn what_is_not_in_effect_afterwards() {
         bad("check still False", migrates("return True"), "verify", &["check() is still False"]),
         bad(
             "check raises then",
-            format!(
-                "done = []\ndef check():\n    return bool(done and 1 / 0)\ndef migrate():\n    done.append(1)\n    return True\n"
-            ),
+            "done = []\ndef check():\n    return bool(done and 1 / 0)\ndef migrate():\n    done.append(1)\n    return True\n".to_string(),
             "verify",
             &["ZeroDivisionError"],
         ),

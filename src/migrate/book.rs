@@ -153,7 +153,7 @@ fn read(file: &JsonFile) -> Result<Found, Halt> {
     let stored: Option<State> = file.read()?;
     let mut found = Found {
         fresh: stored.is_none() && lines.is_empty(),
-        state: stored.unwrap_or_else(State::new),
+        state: stored.unwrap_or_default(),
         journaled: !lines.is_empty(),
         size: size_of(file.path()),
         running: None,

@@ -35,7 +35,7 @@ impl Status {
 }
 
 /// The file.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// 1; the host's earlier tool wrote none.
     #[serde(default = "schema")]
@@ -131,10 +131,25 @@ impl Intent {
     }
 }
 
+impl Default for State {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl State {
     /// A state in which nothing has happened.
     pub fn new() -> Self {
-        Self { schema: schema(), ..Self::default() }
+        Self {
+            schema: schema(),
+            applied: BTreeSet::new(),
+            baseline: None,
+            installed: None,
+            records: BTreeMap::new(),
+            intent: None,
+            unmarked: BTreeMap::new(),
+            extra: Map::new(),
+        }
     }
 
     /// Whether this id is on record.

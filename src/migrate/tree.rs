@@ -139,7 +139,7 @@ impl Script {
 pub fn fingerprint(bytes: &[u8]) -> String {
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let digest =
-        if !text.contains(&b'\r') { Sha256::digest(text) } else { Sha256::digest(with_line_feeds(text)) };
+        if text.contains(&b'\r') { Sha256::digest(with_line_feeds(text)) } else { Sha256::digest(text) };
     digest.iter().fold(String::with_capacity(64), |mut hex, byte| {
         use std::fmt::Write as _;
         // Writing to a string cannot fail.
