@@ -6,6 +6,7 @@ use super::transaction::{Stop, Transaction, plain_cause};
 use super::tree::Goal;
 use super::{head, snapshot, steps};
 use crate::migrate::{self, MigrationId};
+use crate::outcome::Reason;
 use crate::sys::warning::warn;
 
 /// Performs one stage of going back.
@@ -24,7 +25,13 @@ fn put_back(tx: &mut Transaction<'_>) -> Result<(), Stop> {
     if tx.journal.phase < Phase::Migrating {
         return Ok(());
     }
-    migrate::end_interrupted(tx.rooms.home)?;
+    match migrate::end_interrupted(tx.rooms.home) {
+        // The attempt failed because of that very record; it stays as it is, and so it is told.
+        Err(halt) if matches!(halt.reason, Reason::StateDamaged | Reason::StateNewer) => {
+            warn(&format!("no script of an interrupted run can be looked for: {halt}"));
+        }
+        ended => ended?,
+    }
     snapshot::restore(&tx.journal.snapshot).map_err(|e| steps::fail(Phase::Migrating, format!("{e:#}")))
 }
 
