@@ -74,4 +74,4 @@ COUNT = 200
 soak: ## Kill updates and migrations at COUNT random moments (default 200)
 	@$(NEED) cargo cc git python3 make
 	@MIGRATE_KILLS=$(COUNT) $(CARGO) test --release --locked --test migrate_kill -- --nocapture
-	@SOAK_COUNT=$(COUNT) $(CARGO) test --release --locked --test apply_kill -- --nocapture
+	@SOAK_COUNT=$(COUNT) $(CARGO) test --release --locked --test apply_kill -- --nocapture --include-ignored
