@@ -139,12 +139,16 @@ class World:
             watcher.join()
 
     def tell_status(self, done):
-        """Any program can read the status at any moment: here one does, until it is told to stop."""
-        told = self.state_file("deploy_status.json").get("updated_at")
+        """Any program can read the status at any moment: here one does, until it is told to stop.
+
+        The last look comes after that, so the end is always told."""
+        told = self.state_file("deploy_status.json").get("timestamp")
         status = None
-        while not done.wait(0.005):
+        over = False
+        while not over:
+            over = done.wait(0.005)
             now = self.state_file("deploy_status.json")
-            if now.get("updated_at") == told or now.get("status") == status:
+            if now.get("timestamp") == told or now.get("status") == status:
                 continue
             status = now.get("status")
             self.timeline.say(f"deploy_status.json: {status}, {now.get('from')} to {now.get('to')}", "~")

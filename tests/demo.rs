@@ -64,13 +64,18 @@ fn a_release_is_found_and_applied() {
             "$ version-watch",
             "(exit code 10)",
             "$ apply-update",
-            "deployed, 1.0.0 to 1.1.0",
             "(exit code 42)",
             "greeter 1.1.0 (pid",
             "Greeter v1.1.0",
+            "rolled_back (health_failed)",
+            "Greeter v1.2.1",
             "All as promised",
         ],
     );
+    // Told by a reader beside it, at its own pace.
+    for told in ["deployed, 1.0.0 to 1.1.0", "rolled_back, 1.1.0 to 1.2.0", "deployed, 1.1.0 to 1.2.1"] {
+        assert!(run.stdout.contains(told), "{told:?} is missing in:\n{}", run.stdout);
+    }
     leaves_nothing(&world);
 }
 

@@ -101,6 +101,7 @@ pub fn stopped(tx: &mut Transaction<'_>, cause: Cause) -> Result<Outcome, Halt> 
 pub fn undo_failed(tx: &mut Transaction<'_>, failure: Cause) -> Result<Outcome, Halt> {
     let cause = cause_of(&tx.journal);
     tx.journal.undo_failures = tx.journal.undo_failures.saturating_add(1);
+    tx.journal.begin_stage_anew();
     tx.save()?;
     let lines = undo::by_hand(tx);
     let message = format!(
@@ -172,17 +173,12 @@ fn close(
     Ok(())
 }
 
-/// One line an attempt: a run that takes up a journal whose line is written already adds none.
+/// One line an attempt: a run that takes up a journal whose line is written already replaces it.
 fn record(tx: &mut Transaction<'_>, end: (&str, Option<&Cause>, &str)) -> Result<(), Halt> {
     let now = clock::now();
     let spent_in = if tx.journal.undo.is_some() { "undoing" } else { tx.journal.phase.as_str() };
     tx.journal.book(spent_in, now);
     let j = &tx.journal;
-    let told = history::read(tx.rooms.home, 1)?;
-    let same = |a: &Attempt| a.extra.get("id").and_then(Value::as_str) == Some(&j.id);
-    if told.attempts.last().is_some_and(same) {
-        return Ok(());
-    }
     let spent =
         |phase: &&str| j.durations.get(*phase).map(|ms| PhaseTime { phase: (*phase).to_owned(), ms: *ms });
     let attempt = Attempt {
@@ -201,9 +197,10 @@ fn record(tx: &mut Transaction<'_>, end: (&str, Option<&Cause>, &str)) -> Result
         error: end.1.map(step_error),
         migrations: j.migrations.clone(),
         phases: PHASES.iter().filter_map(spent).collect(),
-        extra: Map::from_iter([("id".to_owned(), Value::from(j.id.clone()))]),
+        id: Some(j.id.clone()),
+        extra: Map::new(),
     };
-    history::append(tx.rooms.home, &attempt)
+    history::record(tx.rooms.home, &attempt)
 }
 
 fn cause_of(journal: &Journal) -> Cause {

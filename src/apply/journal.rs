@@ -335,6 +335,15 @@ impl Journal {
         self.undo = Some(stage);
     }
 
+    /// The next run begins the failed stage of going back anew. A daemon that did not pass its check
+    /// is not asked again as it is, but restarted: a kill may have ended it together with its step.
+    pub fn begin_stage_anew(&mut self) {
+        self.restarts_back = 0;
+        if self.undo == Some(UndoStage::Verify) {
+            self.undo = Some(UndoStage::Restart);
+        }
+    }
+
     /// Adds the time since `phase_at` to a phase's account.
     pub fn book(&mut self, name: &str, now: Timestamp) {
         let spent = now.as_millisecond().saturating_sub(self.phase_at.as_millisecond());

@@ -27,9 +27,10 @@ mod undo;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use self::choice::Choice;
-use self::journal::{Commands, Journal, Phase};
+use self::journal::{Commands, HeadPlace, Journal, Phase};
 use self::progress::{Mode, Progress};
 use self::transaction::{Rooms, Transaction};
 use crate::checkout::Checkout;
@@ -37,6 +38,7 @@ use crate::config::Settings;
 use crate::failed::{self, FailedTarget};
 use crate::hold::Hold;
 use crate::home::Home;
+use crate::migrate;
 use crate::outcome::{Exit, Halt, Kind, Outcome, Reason};
 use crate::plan::{self, Patience, Target};
 use crate::policy::{self, sessions};
@@ -45,6 +47,7 @@ use crate::sys::clock;
 use crate::sys::lock::LockGuard;
 use crate::sys::process::ProcessMark;
 use crate::sys::warning::warn;
+use crate::version::CommitId;
 
 /// What a person or the cron runner asks for.
 #[derive(Clone, Debug, Default)]
@@ -124,24 +127,42 @@ impl Applier<'_> {
                 stale.map_or(Ok(()), |signal| signal.withdraw_this(self.home))?;
                 return self.nothing(reason, message);
             }
-            Choice::Refuse { halt, stale, .. } => {
+            Choice::Refuse { target, halt, stale } => {
                 stale.map_or(Ok(()), |signal| signal.withdraw_this(self.home))?;
-                return Err(halt);
+                return Err(self.about(&target, halt));
             }
         };
+        self.install(&target, request, now).map_err(|halt| self.about(&target, halt))
+    }
+
+    fn install(&self, target: &Target, request: &Request, now: Timestamp) -> Result<Outcome, Halt> {
         let failed = failed::lookup(self.home, &target.commit)?;
         self.patience(failed.as_ref(), request, now)?;
         if !request.now {
-            self.policy(&target, now)?;
+            self.policy(target, now)?;
         }
-        if let Some(stopped) = self.stopped_at(&target)? {
+        if let Some(stopped) = self.stopped_at(target)? {
             return recover::go_on(self.rooms, stopped, progress_of(request));
         }
         let attempts = failed.filter(|_| !request.retry).map_or(0, |f| f.attempts);
         if request.retry {
             failed::forget(self.home, &target.commit)?;
         }
-        self.begin(&target, attempts.saturating_add(1), request, now)
+        self.begin(target, attempts.saturating_add(1), request, now)
+    }
+
+    /// A refusal says what it is about.
+    fn about(&self, target: &Target, halt: Halt) -> Halt {
+        let installed = self.installed().unwrap_or_default();
+        let facts = [
+            ("channel", Value::from(target.channel.as_str())),
+            ("from", self.label(target, installed.as_ref()).into()),
+            ("to", target.version.clone().into()),
+            ("from_commit", self.checkout.commit().as_str().into()),
+            ("to_commit", target.commit.as_str().into()),
+            ("tag", target.tag.clone().into()),
+        ];
+        facts.into_iter().fold(halt, |halt, (key, value)| halt.with(key, value))
     }
 
     fn nothing(&self, reason: Reason, message: String) -> Result<Outcome, Halt> {
@@ -201,7 +222,13 @@ impl Applier<'_> {
         drive::drive(&mut tx)
     }
 
-    /// Everything that could refuse before the remote is asked, then the first journal.
+    /// Everything that could refuse before the remote is asked. Where HEAD is and where it shall be.
+    fn may_begin(&self, target: &Target) -> Result<(HeadPlace, HeadPlace), Halt> {
+        migrate::readable(self.home)?;
+        preflight::before_fetch(self.checkout, self.settings, target)
+    }
+
+    /// The first journal.
     fn journal(
         &self,
         target: &Target,
@@ -209,7 +236,7 @@ impl Applier<'_> {
         request: &Request,
         now: Timestamp,
     ) -> Result<Journal, Halt> {
-        let (old_head, new_head) = preflight::before_fetch(self.checkout, self.settings, target)?;
+        let (old_head, new_head) = self.may_begin(target)?;
         let version = self.installed()?;
         let from = self.label(target, version.as_ref());
         let own = ProcessMark::own();
@@ -255,8 +282,9 @@ impl Applier<'_> {
     }
 }
 
-/// Writes into the status file why a run did not begin, or how it was refused.
-pub fn show_refusal(home: &Home, target: Option<&Target>, halt: &Halt) -> Result<(), Halt> {
+/// Writes into the status file why a run did not begin, or how it was refused. What is known of the
+/// same target's last attempt stays.
+pub fn show_refusal(home: &Home, halt: &Halt) -> Result<(), Halt> {
     let standing = match halt.kind {
         Kind::Deferred | Kind::Unreachable => Standing::Deferred,
         Kind::Blocked => Standing::Blocked,
@@ -267,14 +295,20 @@ pub fn show_refusal(home: &Home, target: Option<&Target>, halt: &Halt) -> Result
     if standing == Standing::Error && home.journal().path().exists() {
         return Ok(());
     }
+    let text = |key: &str| halt.details.get(key).and_then(Value::as_str);
+    let at = |key: &str| text(key).and_then(|t| t.parse::<Timestamp>().ok());
     let mut status = Status::new(standing, halt.message.clone()).because(halt.reason);
-    if let Some(target) = target {
-        status.channel = Some(target.channel);
-        status.to = Some(target.version.clone());
-        status.to_commit = Some(target.commit.clone());
-    }
-    let at = |key: &str| halt.details.get(key).and_then(|v| v.as_str()?.parse::<Timestamp>().ok());
+    status.channel = halt.details.get("channel").and_then(|v| serde_json::from_value(v.clone()).ok());
+    status.from = text("from").map(str::to_owned);
+    status.to = text("to").map(str::to_owned);
+    status.from_commit = text("from_commit").and_then(CommitId::parse);
+    status.to_commit = text("to_commit").and_then(CommitId::parse);
     status.next_try_at = at("next_try_at").or_else(|| at("until")).map(whole_seconds);
+    if let Some(last) = Status::read(home)?.filter(|last| last.to_commit == status.to_commit) {
+        status.attempt = last.attempt;
+        status.started_at = last.started_at;
+        status.error = last.error;
+    }
     status.save(home)
 }
 

@@ -95,7 +95,7 @@ impl Applier<'_> {
     /// Everything that could refuse the update. It is fetched in any case, so that what is in it can
     /// be told.
     fn ask_checkout(&self, outlook: &mut Outlook, request: &Request) -> Result<(), Halt> {
-        let before = preflight::before_fetch(self.checkout, self.settings, &outlook.target);
+        let before = self.may_begin(&outlook.target);
         let no_remote = matches!(&before, Err(halt) if halt.reason == Reason::MissingRemote);
         let old_head = preflight::head_place(self.checkout);
         outlook.note(before.map(drop))?;
@@ -131,7 +131,13 @@ impl Applier<'_> {
         let files = tree::changes(self.checkout, from, to)?;
         outlook.local_edits = preflight::names(&preflight::sorted_edits(self.checkout, &files)?.1);
         let commits = self.commits(from, to)?;
-        let migrations = self.migrations(&outlook.target)?;
+        let migrations = match self.migrations(&outlook.target) {
+            Err(halt) if halt.kind == Kind::Blocked => {
+                outlook.note(Err(halt))?;
+                Vec::new()
+            }
+            found => found?,
+        };
         outlook.contents = Contents { commits, files, migrations };
         Ok(())
     }

@@ -10,7 +10,7 @@ use crate::sys::clock;
 use crate::sys::process;
 
 /// Taken up so often, a transaction that goes forward turns back.
-const MAX_RESUMES: u32 = 3;
+pub(super) const MAX_RESUMES: u32 = 3;
 
 /// Takes up a dead run's journal and drives it to its end.
 pub fn take_up(rooms: &Rooms<'_>, journal: Journal, progress: Progress) -> Result<Outcome, Halt> {

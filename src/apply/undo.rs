@@ -4,9 +4,9 @@
 use super::journal::{Cause, Phase, UndoStage};
 use super::transaction::{Stop, Transaction, plain_cause};
 use super::tree::Goal;
-use super::{head, snapshot, steps};
+use super::{head, recover, snapshot, steps};
 use crate::migrate::{self, MigrationId};
-use crate::outcome::Reason;
+use crate::outcome::{Halt, Reason};
 use crate::sys::warning::warn;
 
 /// Performs one stage of going back.
@@ -26,27 +26,40 @@ fn put_back(tx: &mut Transaction<'_>) -> Result<(), Stop> {
         return Ok(());
     }
     match migrate::end_interrupted(tx.rooms.home) {
-        // The attempt failed because of that very record; it stays as it is, and so it is told.
-        Err(halt) if matches!(halt.reason, Reason::StateDamaged | Reason::StateNewer) => {
-            warn(&format!("no script of an interrupted run can be looked for: {halt}"));
-        }
-        ended => ended?,
+        Ok(()) => {}
+        Err(halt) if may_pass(tx, &halt) => return Err(Stop::Broken(halt)),
+        // The attempt failed because of that very record, say; it stays as it is, and so it is told.
+        Err(halt) => warn(&format!("no script of an interrupted run can be looked for: {halt}")),
     }
     snapshot::restore(&tx.journal.snapshot).map_err(|e| steps::fail(Phase::Migrating, format!("{e:#}")))
 }
 
 /// The new scripts are still there; those whose work is undone by the snapshot leave the record.
-/// A script that cannot be asked stays on record: its work may well be there.
+/// What only this run cannot do is left to the next one; a script that cannot be asked at all stays
+/// on record: its work may well be there.
 fn ask_migrations(tx: &mut Transaction<'_>) -> Result<(), Stop> {
     let ids: Vec<MigrationId> =
         tx.journal.migrations.iter().filter_map(|id| MigrationId::parse(id)).collect();
     if tx.journal.phase < Phase::Migrating || ids.is_empty() {
         return Ok(());
     }
-    if let Err(halt) = steps::recheck(tx, &ids) {
-        warn(&format!("the migrations could not be asked whether they still hold: {halt}"));
+    match steps::recheck(tx, &ids) {
+        Ok(()) => Ok(()),
+        Err(halt) if may_pass(tx, &halt) => Err(Stop::Broken(halt)),
+        Err(halt) => {
+            warn(&format!("the migrations could not be asked whether they still hold: {halt}"));
+            Ok(())
+        }
     }
-    Ok(())
+}
+
+/// Whether the next run may find it otherwise. What has not passed after some of them will not.
+fn may_pass(tx: &Transaction<'_>, halt: &Halt) -> bool {
+    match halt.reason {
+        Reason::Interrupted => true,
+        Reason::Locked | Reason::IoError => tx.journal.resumes <= recover::MAX_RESUMES,
+        _ => false,
+    }
 }
 
 fn check_out_old(tx: &mut Transaction<'_>) -> Result<(), Stop> {

@@ -119,13 +119,13 @@ fn perform(common: &Common, flags: &Flags) -> Result<Outcome, Halt> {
         }),
         other => other.map(|outcome| outcome.unwrap_or_else(|| Outcome::new(Exit::Done, "nothing", ""))),
     };
-    shown(&home, request.target.as_ref(), ended)
+    shown(&home, ended)
 }
 
 /// Mirrors a refusal into the status file; a result has been mirrored already.
-fn shown(home: &Home, target: Option<&Target>, ended: Result<Outcome, Halt>) -> Result<Outcome, Halt> {
+fn shown(home: &Home, ended: Result<Outcome, Halt>) -> Result<Outcome, Halt> {
     if let Err(halt) = &ended {
-        apply::show_refusal(home, target, halt)?;
+        apply::show_refusal(home, halt)?;
     }
     ended
 }
@@ -146,7 +146,7 @@ fn take_up_without_settings(
         redactor: Redactor::default(),
     };
     let ended = apply::take_up_dead_run(&rooms, Some(journal.clone()), &Request::default());
-    match shown(home, None, ended.map(|o| o.unwrap_or_else(|| Outcome::from(invalid.clone()))))? {
+    match shown(home, ended.map(|o| o.unwrap_or_else(|| Outcome::from(invalid.clone()))))? {
         outcome if outcome.exit == Exit::Updated => Err(invalid),
         outcome => Ok(outcome),
     }

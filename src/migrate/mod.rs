@@ -44,7 +44,7 @@ use crate::version::{CommitId, Version};
 pub use ahead::ahead;
 pub use id::MigrationId;
 pub use result::{Event, Failure, RunResult, Stage};
-pub use runner::{end_interrupted, recheck, run};
+pub use runner::{end_interrupted, readable, recheck, run};
 
 /// How long a run waits for another one that holds the state.
 pub const LOCK_WAIT: Duration = Duration::from_secs(10);

@@ -79,6 +79,11 @@ pub fn recheck(
     Ok(gone)
 }
 
+/// Whether what is on record can be read. Changes nothing and waits for nobody.
+pub fn readable(home: &Home) -> Result<(), Halt> {
+    book::peek(&home.migration_state()).map(drop)
+}
+
 /// Ends a script that a killed run left running. A run that is alive is waited for, and is `busy`.
 pub fn end_interrupted(home: &Home) -> Result<(), Halt> {
     Book::open(&home.migration_state(), LOCK_WAIT)?.close()

@@ -35,6 +35,9 @@ pub struct PhaseTime {
 pub struct Attempt {
     /// Always 1.
     pub schema: u64,
+    /// Names the attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
     /// Begin (UTC).
     pub started_at: Timestamp,
     /// End (UTC).
@@ -81,12 +84,14 @@ pub struct History {
     pub unreadable: usize,
 }
 
-/// Appends one line and keeps the last 500.
-pub fn append(home: &Home, attempt: &Attempt) -> Result<(), Halt> {
+/// Appends one line and keeps the last 500. The last line gives way where it is about the same
+/// attempt: going back failed first, say, and then did not.
+pub fn record(home: &Home, attempt: &Attempt) -> Result<(), Halt> {
     let path = home.history();
     let _guard = lock(&path)?;
     let text = serde_json::to_vec(attempt).context("cannot encode a history line")?;
-    let content = with_line(&content(&path)?, &text);
+    let same = |line: &[u8]| attempt.id.is_some() && parse(line).is_some_and(|old| old.id == attempt.id);
+    let content = with_line(&content(&path)?, &text, same);
     Ok(store::replace(&path, &content, 0o600, true)?)
 }
 
@@ -113,9 +118,13 @@ fn lines(content: &[u8]) -> impl Iterator<Item = &[u8]> {
     content.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty())
 }
 
-/// The file with one more line, at most `KEEP` of them.
-fn with_line(content: &[u8], line: &[u8]) -> Vec<u8> {
+/// The file with one more line, at most `KEEP` of them; the last one before is dropped where it is
+/// `outdated`.
+fn with_line(content: &[u8], line: &[u8], outdated: impl FnOnce(&[u8]) -> bool) -> Vec<u8> {
     let mut all: Vec<&[u8]> = lines(content).collect();
+    if all.last().is_some_and(|last| outdated(last)) {
+        all.pop();
+    }
     all.push(line);
     let surplus = all.len().saturating_sub(KEEP);
     let mut text = Vec::with_capacity(content.len() + line.len() + 1);
@@ -159,7 +168,7 @@ mod tests {
         std::thread::scope(|scope| {
             for writer in 0..4 {
                 let home = &home;
-                scope.spawn(move || (0..10).for_each(|n| append(home, &attempt(writer * 10 + n)).unwrap()));
+                scope.spawn(move || (0..10).for_each(|n| record(home, &attempt(writer * 10 + n)).unwrap()));
             }
         });
         let history = read(&home, KEEP).unwrap();
@@ -173,6 +182,7 @@ mod tests {
         let commit = CommitId::parse(&"a".repeat(40)).unwrap();
         Attempt {
             schema: SCHEMA,
+            id: Some(format!("attempt {number}")),
             started_at: Timestamp::UNIX_EPOCH,
             finished_at: Timestamp::UNIX_EPOCH,
             channel: ChannelName::Beta,
@@ -192,8 +202,21 @@ mod tests {
     }
 
     #[test]
+    fn the_last_word_about_an_attempt_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let home =
+            Home::open(&crate::sys::env::Environment::from_pairs([("TELECLAUDE_HOME", dir.path())])).unwrap();
+        for (number, outcome) in [(1, "updated"), (2, "failed"), (2, "rolled_back"), (3, "updated")] {
+            record(&home, &Attempt { outcome: outcome.to_owned(), ..attempt(number) }).unwrap();
+        }
+        let history = read(&home, KEEP).unwrap();
+        let told: Vec<_> = history.attempts.iter().map(|a| (a.attempt, a.outcome.as_str())).collect();
+        assert_eq!(told, [(1, "updated"), (2, "rolled_back"), (3, "updated")]);
+    }
+
+    #[test]
     fn keeps_the_last_lines_in_order() {
-        let text = with_line(&numbered(KEEP), b"new");
+        let text = with_line(&numbered(KEEP), b"new", |_| false);
         let kept: Vec<&[u8]> = lines(&text).collect();
         assert_eq!(kept.len(), KEEP);
         assert_eq!(kept[0], b"1");
@@ -202,6 +225,9 @@ mod tests {
 
     #[test]
     fn a_damaged_line_stays_and_a_torn_end_is_closed() {
-        assert_eq!(with_line(b"{\xff broken\n{\"torn\":", b"new"), b"{\xff broken\n{\"torn\":\nnew\n");
+        assert_eq!(
+            with_line(b"{\xff broken\n{\"torn\":", b"new", |_| false),
+            b"{\xff broken\n{\"torn\":\nnew\n"
+        );
     }
 }

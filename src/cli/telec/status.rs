@@ -41,7 +41,11 @@ fn outcome(now: Timestamp) -> Result<Outcome, Halt> {
         None => nothing_on_record(&home),
     };
     let running = status.is_running();
-    let status = if status.died() { interrupted(status) } else { status };
+    let status = match status {
+        died if died.died() => interrupted(died),
+        held if hold.is_none() && held.reason.as_deref() == Some(Reason::Hold.code()) => resumed(held),
+        other => other,
+    };
     Ok(told(&status, running, signal.as_ref(), hold.as_ref()))
 }
 
@@ -64,6 +68,13 @@ fn interrupted(status: Status) -> Status {
         step.as_str()
     );
     status.step(step, said).because(Reason::Interrupted)
+}
+
+/// The file says "held" until the next run; the hold itself is over.
+fn resumed(status: Status) -> Status {
+    let to = status.to.as_deref().unwrap_or("the update");
+    let said = format!("the hold is over; the next run of apply-update goes on with {to}");
+    Status { reason: None, next_try_at: None, ..status.step(Standing::Deferred, said) }
 }
 
 fn told(status: &Status, running: bool, signal: Option<&Signal>, held: Option<&Hold>) -> Outcome {
