@@ -51,7 +51,7 @@ lint: ## Check format, clippy, Python, shell and workflows
 	@$(NEED) cargo cc rustfmt clippy git python3 venv npm
 	@$(CARGO) fmt --check
 	@$(CARGO) clippy --release --locked --lib --bins -- -D warnings
-	@$(CARGO) clippy --release --locked --all-targets -- -D warnings $(IN_TESTS)
+	@$(CARGO) clippy --release --locked --all-targets --features failpoints -- -D warnings $(IN_TESTS)
 	@./scripts/lint-python
 	@./scripts/lint-shell
 	@./scripts/lint-workflows
@@ -71,7 +71,8 @@ bench: ## Measure migrations: 1,000 recorded, 1,000 and 10,000 to run
 	@./scripts/bench-migrations $(TARGET)/release/run-migrations
 
 COUNT = 200
-soak: ## Kill updates and migrations at COUNT random moments (default 200)
+soak: ## Kill updates and migrations at COUNT random moments (default 200), and at every place of an update
 	@$(NEED) cargo cc git python3 make
 	@MIGRATE_KILLS=$(COUNT) $(CARGO) test --release --locked --test migrate_kill -- --nocapture
-	@SOAK_COUNT=$(COUNT) $(CARGO) test --release --locked --test apply_kill -- --nocapture --include-ignored
+	@SOAK_COUNT=$(COUNT) $(CARGO) test --release --locked --test apply_kill -- --nocapture --test-threads=1
+	@SOAK_EVERY=1 $(CARGO) test --locked --features failpoints --test apply_faults -- --nocapture

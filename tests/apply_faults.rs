@@ -1,7 +1,7 @@
 //! A kill and a full disk at each place that an update passes: the next ordinary runs end in the
 //! new version or the old one, healthy. Needs the feature `failpoints`.
 //!
-//! `SOAK_EVERY=k` takes every k-th place only; `make soak` takes all.
+//! `SOAK_EVERY=k` takes every k-th fault; by default few are taken, `make soak` takes all.
 
 #[path = "support/soak.rs"]
 mod soak;
@@ -45,8 +45,11 @@ fn trial(template: &Template, action: &str, number: usize, place: &str) -> Resul
         .map_err(|problem| format!("== {action} at {place} (exit {code:?})\n{problem}"))
 }
 
+/// Odd, so that both actions are taken.
+const EVERY: usize = 41;
+
 fn sweep(make: Make) {
-    let every = std::env::var("SOAK_EVERY").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    let every = std::env::var("SOAK_EVERY").ok().and_then(|text| text.parse().ok()).unwrap_or(EVERY);
     let template = Template::new(make);
     let places = places(&template);
     assert!(places.len() > 100, "{places:#?}");
@@ -57,7 +60,8 @@ fn sweep(make: Make) {
         .map(|(_, one)| one)
         .collect();
     let (next, new, wrong) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let workers = std::thread::available_parallelism().map_or(2, usize::from);
+    // A trial mostly waits.
+    let workers = std::thread::available_parallelism().map_or(4, |n| 2 * n.get());
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
