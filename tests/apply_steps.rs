@@ -87,7 +87,8 @@ fn a_daemon_that_keeps_our_pipe_holds_nothing_up_and_no_lock() {
         while :; do echo still here; sleep 0.2; done' &\necho started\n";
     let world = world_with("restart", "", recipe);
     let began = Instant::now();
-    world.run("apply-update", &["--json"]).exits(42).tells("updated", None);
+    let run = world.run("apply-update", &["--json"]).exits(42).tells("updated", None);
+    assert!(run.stderr.contains("let the restart command redirect it"), "{run:#?}");
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     wait_for(&world.path("home/daemon"));
     let daemon = world.read("home/daemon");

@@ -12,6 +12,7 @@ use crate::migrate::{self, Event, MigrationId, RunResult, Watcher};
 use crate::outcome::{Halt, Reason};
 use crate::project::Project;
 use crate::sys::process::{Finished, ProcessMark};
+use crate::sys::warning::warn;
 use crate::version::{ChannelName, Version};
 
 /// First pause between two health checks; it doubles up to the longest.
@@ -221,7 +222,19 @@ fn restart(tx: &mut Transaction<'_>) -> Result<Next, Stop> {
     tx.journal.restarts_begun += 1;
     tx.save()?;
     let finished = tx.run_command(Phase::Restarting.step(), &command, tx.deadline(Phase::Restarting))?;
+    warn_of_inherited_output(&command, &finished);
     passed(tx, Phase::Restarting, &command, &finished).map(|()| Next::Go)
+}
+
+/// A daemon that writes into our pipe loses its reader when this program ends.
+pub fn warn_of_inherited_output(command: &[String], finished: &Finished) {
+    if finished.end.success() && finished.left_writer.is_some() {
+        warn(&format!(
+            "'{}' left a process that still writes to its output, which nobody reads after this update: \
+             let the restart command redirect it, say by '>> daemon.log 2>&1'",
+            command.join(" ")
+        ));
+    }
 }
 
 fn verify(tx: &mut Transaction<'_>) -> Result<(), Stop> {

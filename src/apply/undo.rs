@@ -7,6 +7,7 @@ use super::tree::Goal;
 use super::{head, recover, snapshot, steps};
 use crate::migrate::{self, MigrationId};
 use crate::outcome::{Halt, Reason};
+use crate::sys::process::Finished;
 use crate::sys::warning::warn;
 
 /// Performs one stage of going back.
@@ -80,7 +81,7 @@ fn install_old(tx: &mut Transaction<'_>) -> Result<(), Stop> {
     if !tx.journal.install_begun || command.is_empty() {
         return Ok(());
     }
-    run(tx, Phase::Installing, &command)
+    run(tx, Phase::Installing, &command).map(drop)
 }
 
 /// As on the way forward, at most twice: the restart may end this very program.
@@ -91,7 +92,9 @@ fn restart_old(tx: &mut Transaction<'_>) -> Result<(), Stop> {
     }
     tx.journal.restarts_back += 1;
     tx.save()?;
-    run(tx, Phase::Restarting, &command)
+    let finished = run(tx, Phase::Restarting, &command)?;
+    steps::warn_of_inherited_output(&command, &finished);
+    Ok(())
 }
 
 fn verify_old(tx: &mut Transaction<'_>) -> Result<(), Stop> {
@@ -104,14 +107,16 @@ fn verify_old(tx: &mut Transaction<'_>) -> Result<(), Stop> {
     }
 }
 
-fn run(tx: &mut Transaction<'_>, phase: Phase, command: &[String]) -> Result<(), Stop> {
-    let finished = tx.run_command(&format!("undo-{}", phase.step()), command, tx.deadline(phase))?;
+fn run(tx: &mut Transaction<'_>, phase: Phase, command: &[String]) -> Result<Finished, Stop> {
+    let step = format!("undo-{}", phase.step());
+    let finished = tx.run_command(&step, command, tx.deadline(phase))?;
     if finished.end.success() {
-        return Ok(());
+        return Ok(finished);
     }
-    let Stop::Failed(cause) = tx.failed(phase, &command.join(" "), &finished) else { return Ok(()) };
-    let log = tx.logs().step(&format!("undo-{}", phase.step()));
-    Err(Stop::Failed(Box::new(Cause { log: Some(log), ..*cause })))
+    Err(match tx.failed(phase, &command.join(" "), &finished) {
+        Stop::Failed(cause) => Stop::Failed(Box::new(Cause { log: Some(tx.logs().step(&step)), ..*cause })),
+        other => other,
+    })
 }
 
 /// What a person does when the way back itself failed.
