@@ -17,6 +17,9 @@ use crate::outcome::{Halt, Reason};
 use crate::sys::process::ProcessMark;
 use crate::version::{ChannelName, CommitId, Version};
 
+/// A dead run is taken up so often before it counts as one that keeps dying.
+const MAX_RESUMES: u32 = 3;
+
 /// A phase on the way to the new version, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -333,6 +336,12 @@ impl Journal {
         let spent_in = if self.undo.is_some() { "undoing" } else { self.phase.as_str() };
         self.book(spent_in, now);
         self.undo = Some(stage);
+    }
+
+    /// Whether it was taken up so often that a transaction which goes forward turns back, and one that
+    /// goes back waits for nothing any more.
+    pub fn keeps_dying(&self) -> bool {
+        self.resumes > MAX_RESUMES
     }
 
     /// The next run begins the failed stage of going back anew. A daemon that did not pass its check

@@ -9,9 +9,6 @@ use crate::outcome::{Halt, Outcome, Reason};
 use crate::sys::clock;
 use crate::sys::process;
 
-/// Taken up so often, a transaction that goes forward turns back.
-pub(super) const MAX_RESUMES: u32 = 3;
-
 /// Takes up a dead run's journal and drives it to its end.
 pub fn take_up(rooms: &Rooms<'_>, journal: Journal, progress: Progress) -> Result<Outcome, Halt> {
     let mut tx = Transaction::new(rooms, journal, true, progress)?;
@@ -50,7 +47,7 @@ pub fn go_on(rooms: &Rooms<'_>, mut journal: Journal, progress: Progress) -> Res
 }
 
 fn turns_back(journal: &Journal) -> bool {
-    journal.resumes > MAX_RESUMES && journal.commands.rollback
+    journal.keeps_dying() && journal.commands.rollback
 }
 
 fn end_step(tx: &mut Transaction<'_>) -> Result<(), Halt> {

@@ -4,7 +4,7 @@
 use super::journal::{Cause, Phase, UndoStage};
 use super::transaction::{Stop, Transaction, plain_cause};
 use super::tree::Goal;
-use super::{head, recover, snapshot, steps};
+use super::{head, snapshot, steps};
 use crate::migrate::{self, MigrationId};
 use crate::outcome::{Halt, Reason};
 use crate::sys::process::Finished;
@@ -58,7 +58,7 @@ fn ask_migrations(tx: &mut Transaction<'_>) -> Result<(), Stop> {
 fn may_pass(tx: &Transaction<'_>, halt: &Halt) -> bool {
     match halt.reason {
         Reason::Interrupted => true,
-        Reason::Locked | Reason::IoError => tx.journal.resumes <= recover::MAX_RESUMES,
+        Reason::Locked | Reason::IoError => !tx.journal.keeps_dying(),
         _ => false,
     }
 }
