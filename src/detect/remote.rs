@@ -7,7 +7,7 @@ use crate::checkout::Checkout;
 use crate::config::Settings;
 use crate::outcome::{Halt, Reason};
 use crate::sys::env::Environment;
-use crate::sys::git::Git;
+use crate::sys::git::{Git, complaint};
 use crate::sys::process::{End, Finished};
 use crate::version::CommitId;
 
@@ -132,9 +132,16 @@ impl Remote {
     }
 }
 
-/// git for commands that reach the network, ssh in batch mode: nobody is there to type.
-pub fn network_git(checkout: &Checkout, settings: &Settings, env: &Environment) -> anyhow::Result<Git> {
-    Ok(NetworkConfig::read(checkout)?.git(checkout, settings, env))
+/// git for commands that reach the network, ssh in batch mode (nobody is there to type), and the
+/// remote's URL without credentials, where there is such a remote.
+pub fn network_git(
+    checkout: &Checkout,
+    settings: &Settings,
+    env: &Environment,
+) -> anyhow::Result<(Git, Option<String>)> {
+    let config = NetworkConfig::read(checkout)?;
+    let url = config.value(&format!("remote.{}.url", settings.remote));
+    Ok((config.git(checkout, settings, env), url.map(|url| settings.redactor.clean(url))))
 }
 
 /// The remotes' URLs and `core.sshCommand`, asked for at once.
@@ -204,12 +211,6 @@ fn check_ref_name(name: &str) -> Result<(), Halt> {
         ));
     }
     Ok(())
-}
-
-/// The line of git's standard error that says why; the last one is often only advice.
-fn complaint(tail: &str) -> &str {
-    let fatal = tail.lines().find(|line| line.starts_with("fatal:"));
-    fatal.or_else(|| tail.lines().last()).unwrap_or("it said nothing")
 }
 
 #[cfg(test)]
