@@ -124,7 +124,7 @@ impl Walk<'_> {
         let headers = limit_headers(&answer);
         let verdict = limits::verdict(answer.status, &headers, self.cache.api.refusals, self.now);
         self.note(&headers);
-        self.count(verdict);
+        limits::count(self.cache, verdict);
         match (verdict, known) {
             (Verdict::Fresh, _) => self.fresh_page(&answer),
             (Verdict::NotModified, Some(page)) => Ok(page),
@@ -183,29 +183,10 @@ impl Walk<'_> {
         Ok(Page { etag, next, releases })
     }
 
-    /// Later pages are our own use of the quota: between two checks they come on top of what the
-    /// others use.
     fn note(&mut self, headers: &LimitHeaders) {
-        let api = &mut self.cache.api;
-        let burn = api.burn;
-        limits::note(api, headers, self.now);
-        if self.later_page {
-            api.burn = burn.map(|burn| burn.saturating_add(1));
-        }
+        let note = if self.later_page { limits::note_later_page } else { limits::note };
+        note(&mut self.cache.api, headers, self.now);
         self.later_page = true;
-    }
-
-    /// Keeps the counts and waits that the next run goes by.
-    fn count(&mut self, verdict: Verdict) {
-        let api = &mut self.cache.api;
-        api.refusals =
-            if matches!(verdict, Verdict::Limited(_)) { api.refusals.saturating_add(1) } else { 0 };
-        api.forbidden = if verdict == Verdict::Forbidden { api.forbidden.saturating_add(1) } else { 0 };
-        self.cache.retry_at = match verdict {
-            Verdict::Limited(at) => Some(at),
-            Verdict::ServerError(at) => at,
-            _ => None,
-        };
     }
 
     fn refusal(&self, verdict: Verdict, answer: &Answer) -> Halt {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::cache::ApiCache;
+use super::cache::{ApiCache, WatchCache};
 
 /// The first wait where the server names none; it doubles with each refusal.
 const FIRST_WAIT: Duration = Duration::from_secs(60);
@@ -16,6 +16,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
 const SANE_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Anonymous computers leave the rest of the quota to people.
 const RESERVE: u64 = 10;
+
+/// Requests in a span, our own included, of a few computers that may all ask at every check: five
+/// that check every five minutes use up an hour's 60.
+const FEW: u64 = 4;
 
 /// The headers that speak of limits.
 #[derive(Clone, Debug, Default)]
@@ -137,6 +141,26 @@ pub fn sane(now: Timestamp, at: Timestamp) -> Option<Timestamp> {
     (now < at && at <= later(now, SANE_WAIT)).then_some(at)
 }
 
+/// Keeps the counts and waits that the next check goes by.
+pub fn count(cache: &mut WatchCache, verdict: Verdict) {
+    let api = &mut cache.api;
+    api.refusals = if matches!(verdict, Verdict::Limited(_)) { api.refusals.saturating_add(1) } else { 0 };
+    api.forbidden = if verdict == Verdict::Forbidden { api.forbidden.saturating_add(1) } else { 0 };
+    cache.retry_at = match verdict {
+        Verdict::Limited(at) => Some(at),
+        Verdict::ServerError(at) => at,
+        _ => None,
+    };
+}
+
+/// The same as [`note`] for the later pages of a check. They are our own use of the quota: between
+/// two checks they come on top of what the others use.
+pub fn note_later_page(api: &mut ApiCache, headers: &LimitHeaders, now: Timestamp) {
+    let burn = api.burn;
+    note(api, headers, now);
+    api.burn = burn.map(|burn| burn.saturating_add(1));
+}
+
 /// Takes over what the headers say of the quota.
 pub fn note(api: &mut ApiCache, headers: &LimitHeaders, now: Timestamp) {
     let Some(remaining) = headers.remaining else { return };
@@ -154,13 +178,13 @@ pub fn note(api: &mut ApiCache, headers: &LimitHeaders, now: Timestamp) {
 
 /// Whether the next request might be one too many: what is left is within the reserve, or within
 /// twice of what everybody at this address used up between our last two requests. While that is
-/// not known, any sign of others at this address counts: each of them may be about to ask.
+/// not known, a sign of many others at this address counts: each of them may be about to ask.
 fn is_close(api: &ApiCache, now: Timestamp) -> bool {
     let in_span = api.reset_at.is_some_and(|reset| sane(now, reset).is_some());
     let Some(remaining) = api.remaining.filter(|_| in_span) else { return false };
-    let others = api.limit.is_some_and(|limit| remaining.saturating_add(1) < limit);
+    let many = api.limit.is_some_and(|limit| limit.saturating_sub(remaining) > FEW);
     match api.burn {
-        None => others || remaining <= RESERVE,
+        None => many || remaining <= RESERVE,
         Some(burn) => remaining <= RESERVE.max(burn.saturating_mul(2)),
     }
 }
