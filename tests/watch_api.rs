@@ -146,22 +146,6 @@ fn an_unchanged_list_is_not_sent_again() {
 }
 
 #[test]
-fn an_idle_authenticated_check_is_one_request_answered_304_and_free() {
-    let (mut world, api) = signalled();
-    world.env("GITHUB_TOKEN", TOKEN);
-    api.accept_token(TOKEN).quota(5000, 3600);
-    world.git(&["pull", "--quiet", "--ff-only", "--tags"]);
-    watch(&world).exits(0).tells("up_to_date", Some("up_to_date"));
-    let before = api.requests().len();
-    for _ in 0..3 {
-        watch(&world).exits(0).tells("up_to_date", Some("up_to_date"));
-    }
-    let idle = api.requests().split_off(before);
-    assert_eq!(idle.iter().map(|r| r.status).collect::<Vec<_>>(), [304, 304, 304]);
-    assert_eq!(cache(&world)["api"]["remaining"], 4999, "only the first one was counted");
-}
-
-#[test]
 fn a_304_that_nobody_asked_for_is_no_answer() {
     let (world, api) = signalled();
     std::fs::remove_file(world.state().join("version_watch.json")).unwrap();

@@ -125,12 +125,18 @@ impl Walk<'_> {
         let verdict = limits::verdict(answer.status, &headers, self.cache.api.refusals, self.now);
         self.note(&headers);
         limits::count(self.cache, verdict);
-        match (verdict, known) {
-            (Verdict::Fresh, _) => self.fresh_page(&answer),
-            (Verdict::NotModified, Some(page)) => Ok(page),
-            (Verdict::NotModified, None) => Err(self.bad("it said 304 to a question without a validator")),
-            (verdict, _) => Err(self.refusal(verdict, &answer)),
+        let page = match (verdict, known) {
+            (Verdict::Fresh, _) => self.fresh_page(&answer)?,
+            (Verdict::NotModified, Some(page)) => page,
+            (Verdict::NotModified, None) => {
+                return Err(self.bad("it said 304 to a question without a validator"));
+            }
+            (verdict, _) => return Err(self.refusal(verdict, &answer)),
+        };
+        if page.next.as_ref().is_some_and(|next| !http::same_origin(next, &answer.url)) {
+            return Err(self.bad("its next page is on another host"));
         }
+        Ok(page)
     }
 
     fn ask(&self, url: &str, etag: Option<&str>) -> Result<Answer, Halt> {
@@ -173,11 +179,6 @@ impl Walk<'_> {
     fn fresh_page(&mut self, answer: &Answer) -> Result<Page, Halt> {
         let releases = parse_page(&answer.body).map_err(|why| self.bad(&why))?;
         let next = answer.header("link").and_then(next_page);
-        if let Some(next) = &next
-            && !http::same_origin(next, &answer.url)
-        {
-            return Err(self.bad("its next page is on another host"));
-        }
         self.fresh = true;
         let etag = answer.header("etag").filter(|etag| is_validator(etag)).map(str::to_owned);
         Ok(Page { etag, next, releases })
@@ -235,9 +236,17 @@ fn is_validator(etag: &str) -> bool {
     etag.len() <= 256 && etag.bytes().all(|b| b.is_ascii_graphic())
 }
 
+/// Whether the message of a refusal is about a limit.
+fn tells_of_a_limit(body: &[u8]) -> bool {
+    let told: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    let message = told.as_ref().and_then(|value| value.get("message")?.as_str());
+    message.is_some_and(|text| text.to_ascii_lowercase().contains("rate limit"))
+}
+
 fn limit_headers(answer: &Answer) -> LimitHeaders {
     let text = |name: &str| answer.header(name).map(str::to_owned);
     LimitHeaders {
+        told: answer.status == 403 && tells_of_a_limit(&answer.body),
         retry_after: text("retry-after"),
         limit: text("x-ratelimit-limit").and_then(|t| t.parse().ok()),
         remaining: text("x-ratelimit-remaining").and_then(|t| t.parse().ok()),

@@ -54,9 +54,9 @@ pub struct BranchMark {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ApiCache {
-    /// Fingerprint of address, repository, token and channel; what follows belongs to it.
+    /// Fingerprint of the API's address and the token; what follows belongs to it.
     pub key: String,
-    /// Answers by page address.
+    /// Answers by channel and page address.
     pub pages: BTreeMap<String, Page>,
     /// Requests allowed in the current span, as last told.
     pub limit: Option<u64>,

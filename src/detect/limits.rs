@@ -21,9 +21,12 @@ const RESERVE: u64 = 10;
 /// that check every five minutes use up an hour's 60.
 const FEW: u64 = 4;
 
-/// The headers that speak of limits.
+/// What of an answer speaks of limits: its headers, and of a refusal the text.
 #[derive(Clone, Debug, Default)]
 pub struct LimitHeaders {
+    /// The text of a refusal says that a limit was exceeded: so it is where a secondary limit has
+    /// no headers of its own.
+    pub told: bool,
     /// `retry-after`, seconds or an HTTP date.
     pub retry_after: Option<String>,
     /// `x-ratelimit-limit`.
@@ -82,7 +85,7 @@ pub fn gate(api: &ApiCache, retry_at: Option<Timestamp>, anonymous: bool, now: T
 
 /// Judges a status. `refusals`: how many in a row came before.
 pub fn verdict(status: u16, headers: &LimitHeaders, refusals: u32, now: Timestamp) -> Verdict {
-    let asked_to_wait = headers.retry_after.is_some() || headers.remaining == Some(0);
+    let asked_to_wait = headers.told || headers.retry_after.is_some() || headers.remaining == Some(0);
     match status {
         200 => Verdict::Fresh,
         304 => Verdict::NotModified,
@@ -204,7 +207,7 @@ mod tests {
 
     fn headers(retry_after: Option<&str>, remaining: Option<u64>, reset: Option<i64>) -> LimitHeaders {
         let retry_after = retry_after.map(str::to_owned);
-        LimitHeaders { retry_after, remaining, reset, limit: Some(60), date: None }
+        LimitHeaders { retry_after, remaining, reset, limit: Some(60), ..LimitHeaders::default() }
     }
 
     #[test]

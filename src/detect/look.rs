@@ -205,7 +205,8 @@ impl<'a> Look<'a> {
         source: &'static str,
     ) -> Result<Decision, Halt> {
         let url = self.remote.url.clone();
-        let local = self.local_tag(&chosen.tag)?;
+        // What is checked out is not asked for its tag here.
+        let local = if commit == self.checkout.commit() { None } else { self.local_tag(&chosen.tag)? };
         let decision = choose::decide(&TargetFacts {
             top: &self.checkout.top().display().to_string(),
             head: self.checkout.commit(),
