@@ -225,12 +225,9 @@ fn headers_out_of_range_do_no_harm() {
 fn a_secondary_limit_that_only_the_text_tells_of_is_a_limit() {
     let (world, api) = api();
     let before = signal(&world);
-    let told = || {
-        Reply::Plain(403, Vec::new(), "{\"message\": \"You have exceeded a secondary rate limit.\"}".into())
-    };
     let mut waits = Vec::new();
     for _ in 0..3 {
-        api.order(told());
+        api.order(Reply::secondary_limit(403, None));
         let run = watch(&world).exits(75).tells("unreachable", Some("rate_limited"));
         let until: jiff::Timestamp = run.json()["retry_at"].as_str().unwrap().parse().unwrap();
         waits.push(until.as_second() - jiff::Timestamp::now().as_second());
@@ -252,13 +249,13 @@ fn a_redirect_without_a_scheme_goes_to_that_host_without_the_token() {
     let elsewhere = Api::start();
     elsewhere.always(Some(Reply::body("[]")));
     let there = elsewhere.url().trim_start_matches("http:").to_owned() + "/x";
-    api.order(Reply::Plain(302, vec![("location", there)], String::new()));
+    api.order(Reply::redirect(302, &there));
     watch(&world).exits(0);
     assert_eq!(elsewhere.requests().len(), 1);
     assert_eq!(elsewhere.requests()[0].path, "/x");
     assert_eq!(elsewhere.requests()[0].header("authorization"), None);
     for nowhere in ["file:///etc/passwd", "x", "", "ftp://127.0.0.1/x", "http://"] {
-        api.order(Reply::Plain(302, vec![("location", nowhere.into())], String::new()));
+        api.order(Reply::redirect(302, nowhere));
         watch(&world).exits(75).tells("unreachable", Some("bad_response"));
     }
 }
