@@ -71,7 +71,8 @@ fn every_refusal_has_its_reason_and_the_signal_survives() {
         (Reply::status(503), 75, "unreachable", "server_error"),
         (Reply::status(204), 75, "unreachable", "bad_response"),
         (Reply::status(418), 75, "unreachable", "bad_response"),
-        (Reply::Plain(403, header("retry-after", "60"), String::new()), 75, "unreachable", "rate_limited"),
+        (Reply::secondary_limit(403, Some(60)), 75, "unreachable", "rate_limited"),
+        (Reply::secondary_limit(429, None), 75, "unreachable", "rate_limited"),
         (Reply::Plain(302, header("location", "nowhere"), String::new()), 75, "unreachable", "bad_response"),
         (Reply::Plain(301, Vec::new(), String::new()), 75, "unreachable", "bad_response"),
         (Reply::body(""), 75, "unreachable", "bad_response"),
@@ -146,22 +147,6 @@ fn an_unchanged_list_is_not_sent_again() {
 }
 
 #[test]
-fn an_idle_authenticated_check_is_one_request_answered_304_and_free() {
-    let (mut world, api) = signalled();
-    world.env("GITHUB_TOKEN", TOKEN);
-    api.accept_token(TOKEN).quota(5000, 3600);
-    world.git(&["pull", "--quiet", "--ff-only", "--tags"]);
-    watch(&world).exits(0).tells("up_to_date", Some("up_to_date"));
-    let before = api.requests().len();
-    for _ in 0..3 {
-        watch(&world).exits(0).tells("up_to_date", Some("up_to_date"));
-    }
-    let idle = api.requests().split_off(before);
-    assert_eq!(idle.iter().map(|r| r.status).collect::<Vec<_>>(), [304, 304, 304]);
-    assert_eq!(cache(&world)["api"]["remaining"], 4999, "only the first one was counted");
-}
-
-#[test]
 fn a_304_that_nobody_asked_for_is_no_answer() {
     let (world, api) = signalled();
     std::fs::remove_file(world.state().join("version_watch.json")).unwrap();
@@ -191,7 +176,7 @@ fn requests_are_made_as_the_api_wants_them() {
 fn while_a_limit_lasts_nothing_is_asked() {
     let (world, api) = signalled();
     let before = signal(&world);
-    api.order(Reply::Plain(429, vec![("retry-after", "600".into())], String::new()));
+    api.order(Reply::secondary_limit(429, Some(600)));
     let run = watch(&world).exits(75).tells("unreachable", Some("rate_limited"));
     let retry_at = run.json()["retry_at"].as_str().unwrap().to_owned();
     assert_eq!(cache(&world)["retry_at"], retry_at.as_str());
@@ -308,7 +293,7 @@ fn a_redirect_is_followed_and_the_token_stays_with_its_host() {
     let elsewhere = Api::start();
     elsewhere.always(Some(Reply::body("[]")));
     world.env("GITHUB_TOKEN", TOKEN);
-    let moved = |to: String| Reply::Plain(301, vec![("location", to)], String::new());
+    let moved = |to: String| Reply::redirect(301, &to);
     api.order(moved("/repos/acme/renamed/releases?per_page=100".into()));
     watch(&world).exits(0).tells("available", None);
     let requests = api.requests();

@@ -7,10 +7,11 @@ use super::journal::Phase;
 use super::signature::Signatures;
 use super::transaction::{Stop, Transaction, git_words};
 use crate::checkout::Checkout;
+use crate::detect::history;
 use crate::home::Home;
 use crate::outcome::{Halt, Reason};
 use crate::signal::Signal;
-use crate::sys::git::Git;
+use crate::sys::git::{Git, complaint};
 use crate::sys::process::{End, Finished, Invocation};
 use crate::version::CommitId;
 
@@ -60,6 +61,8 @@ pub struct Fetch<'a> {
     pub remote: &'a str,
     /// The branch alpha follows.
     pub branch: &'a str,
+    /// alpha: the commits seen on that branch before.
+    pub seen: &'a [CommitId],
     /// The commit wanted.
     pub to: &'a CommitId,
     /// Its tag; none: it is on the branch.
@@ -99,7 +102,23 @@ impl Fetch<'_> {
             self.update_ref(runner, &["-d", &tracking])?;
         }
         let tip = CommitId::parse(&tip).ok_or_else(|| anyhow::anyhow!("{tracking} is no commit"))?;
-        self.still_on_branch(&tip)
+        self.still_on_branch(&tip)?;
+        self.continues(self.checkout, self.seen, &tip)
+    }
+
+    /// The branch continues what was seen there before: what a look could not know.
+    fn continues(&self, checkout: &Checkout, seen: &[CommitId], tip: &CommitId) -> Result<(), Stop> {
+        let name = format!("{}/{}", self.remote, self.branch);
+        let Some(found) = history::confirm(checkout, seen, &name, tip)? else { return Ok(()) };
+        Err(self.withdraw(found.reason, found.message))
+    }
+
+    /// The same once the history is here that a shallow clone lacked.
+    pub fn continues_at_last(&self) -> Result<(), Stop> {
+        let now = Checkout::open(self.checkout.top())?;
+        // What was seen after the target says nothing about the target.
+        let before = self.seen.iter().position(|c| c == self.to).unwrap_or(self.seen.len());
+        self.continues(&now, &self.seen[..before], self.to)
     }
 
     fn still_on_branch(&self, tip: &CommitId) -> Result<(), Stop> {
@@ -116,8 +135,10 @@ impl Fetch<'_> {
             (Reason::Diverged, "no longer contains")
         };
         let (remote, branch) = (self.remote, self.branch);
-        Err(self
-            .withdraw(reason, &format!("{remote}'s {branch} (now {}) {what} {}", tip.short(), to.short())))
+        Err(self.withdraw(
+            reason,
+            not_followed(&format!("{remote}'s {branch} (now {}) {what} {}", tip.short(), to.short())),
+        ))
     }
 
     fn bring_tag(&self, tag: &str, runner: &mut dyn Runner) -> Result<(), Stop> {
@@ -143,14 +164,15 @@ impl Fetch<'_> {
         let (remote, to) = (self.remote, self.to);
         if commit != to.as_str() {
             let now = if commit.is_empty() { "at no commit" } else { &format!("at {commit}") };
-            return Err(
-                self.withdraw(Reason::TagMoved, &format!("{remote}'s tag {tag} is now {now}, not at {to}"))
-            );
+            return Err(self.withdraw(
+                Reason::TagMoved,
+                not_followed(&format!("{remote}'s tag {tag} is now {now}, not at {to}")),
+            ));
         }
         if !here.is_empty() && here != object {
             let what =
                 format!("the tag {tag} here is not {remote}'s ('git tag -d {tag}' removes the one here)");
-            return Err(self.withdraw(Reason::TagMoved, &what));
+            return Err(self.withdraw(Reason::TagMoved, not_followed(&what)));
         }
         Ok(())
     }
@@ -194,21 +216,22 @@ impl Fetch<'_> {
         let Some(reason) = refusal(&finished, missing) else {
             return Err(runner.failed(&git_words(&words), &finished));
         };
-        let said = finished.tail.lines().last().unwrap_or("git said nothing").to_owned();
+        let said = complaint(&finished.tail);
         let message = format!("cannot fetch from {}: {said}; it is tried again at the next run", self.remote);
         Err(Stop::Refused(Halt::unreachable(reason, message)))
     }
 
     /// The offer does not hold: the signal goes, a person decides.
-    fn withdraw(&self, reason: Reason, what: &str) -> Stop {
+    fn withdraw(&self, reason: Reason, message: String) -> Stop {
         if let Some(Err(halt)) = self.home.map(Signal::withdraw) {
             return Stop::Broken(halt);
         }
-        Stop::Refused(Halt::blocked(
-            reason,
-            format!("{what}; it is not followed, look at the remote's history"),
-        ))
+        Stop::Refused(Halt::blocked(reason, message))
     }
+}
+
+fn not_followed(what: &str) -> String {
+    format!("{what}; it is not followed, look at the remote's history")
 }
 
 /// Where a look keeps what it fetched while it looks; others may look at the same time.

@@ -105,6 +105,7 @@ impl Applier<'_> {
         let fetch = Fetch {
             checkout: self.checkout,
             network: &self.rooms.network,
+            seen: &self.rooms.seen,
             remote: &self.rooms.remote,
             branch: &self.rooms.branch,
             to: &outlook.target.commit,

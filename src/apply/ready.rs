@@ -53,6 +53,9 @@ fn fast_forward(fetch: &Fetch<'_>, tip: &CommitId, runner: &mut dyn Runner) -> R
         Err(halt) if halt.reason == Reason::Diverged && fetch.still_cut_off()? => {
             Err(Stop::Refused(fetch.shallow(&format!("{} has no more either", fetch.remote))))
         }
+        Err(halt) if halt.reason == Reason::Diverged => {
+            fetch.continues_at_last().and(Err(Stop::Refused(halt)))
+        }
         other => other.map_err(Stop::Refused),
     }
 }

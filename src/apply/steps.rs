@@ -50,6 +50,7 @@ fn fetch_and_check(tx: &mut Transaction<'_>) -> Result<(), Stop> {
     let fetch = Fetch {
         checkout: rooms.checkout,
         network: &rooms.network,
+        seen: &rooms.seen,
         remote: &rooms.remote,
         branch: &rooms.branch,
         to: &to,

@@ -17,8 +17,9 @@ use crate::outcome::{Halt, Kind, Reason};
 use crate::report::logs::RunLogs;
 use crate::report::status::{Standing, Status, StepError, whole_seconds};
 use crate::sys::clock;
-use crate::sys::git::Git;
+use crate::sys::git::{Git, complaint};
 use crate::sys::process::{End, Finished, Invocation, ProcessMark, Redactor, StepLog};
+use crate::version::CommitId;
 
 /// What a transaction works with.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub struct Rooms<'a> {
     pub checkout: &'a Checkout,
     /// git for talking to the remote.
     pub network: Git,
+    /// alpha: the commits seen on the remote's branch before.
+    pub seen: Vec<CommitId>,
     /// Name of the remote.
     pub remote: String,
     /// The branch alpha follows.
@@ -191,7 +194,12 @@ impl<'a> Transaction<'a> {
 
     /// The failure of a command in a phase.
     pub fn failed(&self, phase: Phase, command: &str, finished: &Finished) -> Stop {
-        let said = telling_line(&finished.tail).map(|l| format!(": {l}")).unwrap_or_default();
+        let line = if command.starts_with("git ") {
+            Some(complaint(&finished.tail))
+        } else {
+            telling_line(&finished.tail)
+        };
+        let said = line.map(|l| format!(": {l}")).unwrap_or_default();
         Stop::Failed(Box::new(Cause {
             command: Some(command.to_owned()),
             exit: finished.end.code(),

@@ -13,7 +13,7 @@ use crate::apply::transaction::Rooms;
 use crate::apply::{self, Applier, Request, outlook};
 use crate::checkout::Checkout;
 use crate::config::{Channel, Settings};
-use crate::detect::{Look, network_git};
+use crate::detect::{Look, Upstream, upstream};
 use crate::home::Home;
 use crate::outcome::{Exit, Halt, Kind, Outcome, Reason};
 use crate::plan::Target;
@@ -97,10 +97,12 @@ fn perform(common: &Common, flags: &Flags) -> Result<Outcome, Halt> {
         }
         (settings, _) => settings?,
     };
+    let Upstream { git: network, seen } = upstream(&checkout, &settings, &env, &home)?;
     let rooms = Rooms {
         home: &home,
         checkout: &checkout,
-        network: network_git(&checkout, &settings, &env)?,
+        network,
+        seen,
         remote: settings.remote.clone(),
         branch: settings.branch.clone(),
         signatures: Signatures::of(&settings),
@@ -140,6 +142,7 @@ fn take_up_without_settings(
         home,
         checkout,
         network: checkout.git().clone(),
+        seen: Vec::new(),
         remote: String::new(),
         branch: String::new(),
         signatures: Signatures::none(),

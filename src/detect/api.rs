@@ -124,13 +124,19 @@ impl Walk<'_> {
         let headers = limit_headers(&answer);
         let verdict = limits::verdict(answer.status, &headers, self.cache.api.refusals, self.now);
         self.note(&headers);
-        self.count(verdict);
-        match (verdict, known) {
-            (Verdict::Fresh, _) => self.fresh_page(&answer),
-            (Verdict::NotModified, Some(page)) => Ok(page),
-            (Verdict::NotModified, None) => Err(self.bad("it said 304 to a question without a validator")),
-            (verdict, _) => Err(self.refusal(verdict, &answer)),
+        limits::count(self.cache, verdict);
+        let page = match (verdict, known) {
+            (Verdict::Fresh, _) => self.fresh_page(&answer)?,
+            (Verdict::NotModified, Some(page)) => page,
+            (Verdict::NotModified, None) => {
+                return Err(self.bad("it said 304 to a question without a validator"));
+            }
+            (verdict, _) => return Err(self.refusal(verdict, &answer)),
+        };
+        if page.next.as_ref().is_some_and(|next| !http::same_origin(next, &answer.url)) {
+            return Err(self.bad("its next page is on another host"));
         }
+        Ok(page)
     }
 
     fn ask(&self, url: &str, etag: Option<&str>) -> Result<Answer, Halt> {
@@ -173,39 +179,15 @@ impl Walk<'_> {
     fn fresh_page(&mut self, answer: &Answer) -> Result<Page, Halt> {
         let releases = parse_page(&answer.body).map_err(|why| self.bad(&why))?;
         let next = answer.header("link").and_then(next_page);
-        if let Some(next) = &next
-            && !http::same_origin(next, &answer.url)
-        {
-            return Err(self.bad("its next page is on another host"));
-        }
         self.fresh = true;
         let etag = answer.header("etag").filter(|etag| is_validator(etag)).map(str::to_owned);
         Ok(Page { etag, next, releases })
     }
 
-    /// Later pages are our own use of the quota: between two checks they come on top of what the
-    /// others use.
     fn note(&mut self, headers: &LimitHeaders) {
-        let api = &mut self.cache.api;
-        let burn = api.burn;
-        limits::note(api, headers, self.now);
-        if self.later_page {
-            api.burn = burn.map(|burn| burn.saturating_add(1));
-        }
+        let note = if self.later_page { limits::note_later_page } else { limits::note };
+        note(&mut self.cache.api, headers, self.now);
         self.later_page = true;
-    }
-
-    /// Keeps the counts and waits that the next run goes by.
-    fn count(&mut self, verdict: Verdict) {
-        let api = &mut self.cache.api;
-        api.refusals =
-            if matches!(verdict, Verdict::Limited(_)) { api.refusals.saturating_add(1) } else { 0 };
-        api.forbidden = if verdict == Verdict::Forbidden { api.forbidden.saturating_add(1) } else { 0 };
-        self.cache.retry_at = match verdict {
-            Verdict::Limited(at) => Some(at),
-            Verdict::ServerError(at) => at,
-            _ => None,
-        };
     }
 
     fn refusal(&self, verdict: Verdict, answer: &Answer) -> Halt {
@@ -254,9 +236,17 @@ fn is_validator(etag: &str) -> bool {
     etag.len() <= 256 && etag.bytes().all(|b| b.is_ascii_graphic())
 }
 
+/// Whether the message of a refusal is about a limit.
+fn tells_of_a_limit(body: &[u8]) -> bool {
+    let told: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    let message = told.as_ref().and_then(|value| value.get("message")?.as_str());
+    message.is_some_and(|text| text.to_ascii_lowercase().contains("rate limit"))
+}
+
 fn limit_headers(answer: &Answer) -> LimitHeaders {
     let text = |name: &str| answer.header(name).map(str::to_owned);
     LimitHeaders {
+        told: answer.status == 403 && tells_of_a_limit(&answer.body),
         retry_after: text("retry-after"),
         limit: text("x-ratelimit-limit").and_then(|t| t.parse().ok()),
         remaining: text("x-ratelimit-remaining").and_then(|t| t.parse().ok()),

@@ -6,7 +6,7 @@ use crate::outcome::{Halt, Reason};
 use crate::version::CommitId;
 
 use super::cache::{BranchMark, WatchCache};
-use super::history::{Movement, Relation, loudest, movement, relate};
+use super::history::{Break, Movement, Relation, broken, loudest, movement, relate};
 use super::remote::{Deadline, Remote};
 use super::{Decision, Offer};
 
@@ -47,7 +47,11 @@ pub fn look(
         )
     })?;
     let head = checkout.commit().clone();
-    let seen = if tip == head { Vec::new() } else { seen_before(checkout, remote, branch, cache)? };
+    let seen = if tip == head {
+        Vec::new()
+    } else {
+        seen_before(checkout, (&remote.name, &remote.url), branch, cache)?
+    };
     Ok(BranchFacts {
         name: format!("{}/{branch}", remote.name),
         top: checkout.top().display().to_string(),
@@ -60,21 +64,21 @@ pub fn look(
 }
 
 /// Where the branch's memory is kept.
-pub fn mark_key(remote: &Remote, branch: &str) -> String {
-    format!("{}#refs/heads/{branch}", remote.url)
+pub fn mark_key(url: &str, branch: &str) -> String {
+    format!("{url}#refs/heads/{branch}")
 }
 
-/// The commits seen on the branch: by us, else where git last saw it.
+/// The commits seen on a remote's branch: by us, else where git last saw it.
 pub fn seen_before(
     checkout: &Checkout,
-    remote: &Remote,
+    (remote, url): (&str, &str),
     branch: &str,
     cache: &WatchCache,
 ) -> anyhow::Result<Vec<CommitId>> {
-    if let Some(known) = cache.branches.get(&mark_key(remote, branch)) {
+    if let Some(known) = cache.branches.get(&mark_key(url, branch)) {
         return Ok([std::slice::from_ref(&known.mark), &known.pending].concat());
     }
-    let tracking = format!("refs/remotes/{}/{branch}", remote.name);
+    let tracking = format!("refs/remotes/{remote}/{branch}");
     let finished = checkout.git().run(&["rev-parse", "--verify", "--quiet", &tracking])?;
     Ok(CommitId::parse(String::from_utf8_lossy(&finished.stdout).trim()).into_iter().collect())
 }
@@ -103,23 +107,12 @@ pub fn decide(facts: &BranchFacts) -> Decision {
     }
     let behind_head = facts.head_to_tip == Relation::After;
     let (seen, relation) = match &facts.doubt {
-        Some((seen, relation)) => (seen.short(), *relation),
-        None => (tip, Relation::Same),
+        Some((seen, relation)) => (seen, *relation),
+        None => (&facts.tip, Relation::Same),
     };
-    let accept = format!(
-        "ask its owner; to follow it after all, run: git -C {} reset --keep {}",
-        facts.top, facts.tip
-    );
-    match movement(relation, behind_head) {
-        Movement::WentBack => Decision::blocked(
-            Reason::RolledBackRemote,
-            format!("{name} went back from {seen} to {tip}: {accept}"),
-        ),
-        Movement::Rewritten => Decision::blocked(
-            Reason::Diverged,
-            format!("{name} was rewritten: {seen}, seen there before, is not part of {tip}: {accept}"),
-        ),
-        Movement::Forward | Movement::Unproven => by_head(facts),
+    match broken(movement(relation, behind_head), name, &facts.top, seen, &facts.tip) {
+        Some(Break { reason, message }) => Decision::blocked(reason, message),
+        None => by_head(facts),
     }
 }
 

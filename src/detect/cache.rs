@@ -1,6 +1,7 @@
 //! What the watcher remembers between runs (`version_watch.json`). It can be rebuilt: losing it
 //! costs a request and the memory of commits and tags seen before, never a wrong answer.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -35,6 +36,9 @@ pub struct WatchCache {
     pub tags: BTreeMap<String, BTreeMap<String, CommitId>>,
     /// When tags were last compared with the remote.
     pub tags_checked_at: Option<Timestamp>,
+    /// `checked_at` as it was read: whether another check ended meanwhile.
+    #[serde(skip)]
+    read_at: Option<Timestamp>,
     /// Keys of other programs, kept.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
@@ -54,9 +58,9 @@ pub struct BranchMark {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ApiCache {
-    /// Fingerprint of address, repository, token and channel; what follows belongs to it.
+    /// Fingerprint of the API's address and the token; what follows belongs to it.
     pub key: String,
-    /// Answers by page address.
+    /// Answers by channel and page address.
     pub pages: BTreeMap<String, Page>,
     /// Requests allowed in the current span, as last told.
     pub limit: Option<u64>,
@@ -104,21 +108,53 @@ pub struct Release {
 impl WatchCache {
     /// Reads it; one that is damaged, newer or absent is an empty one.
     pub fn load(home: &Home) -> Result<Self, Halt> {
-        Ok(home.watch_cache().read()?.unwrap_or_default())
+        let cache: Self = home.watch_cache().read()?.unwrap_or_default();
+        Ok(Self { read_at: cache.checked_at, ..cache })
     }
 
-    /// Saves it. Keys that appeared meanwhile stay; a damaged file is moved aside.
+    /// Saves it. Keys that appeared meanwhile stay, and so does what another check saw meanwhile; a
+    /// damaged file is moved aside.
     pub fn save(mut self, home: &Home) -> Result<(), Halt> {
         let file = home.watch_cache();
         let locked = file.lock()?;
         if let Some(now) = locked.read::<Self>()? {
-            self.extra = now.extra;
+            self.join(now);
         }
         self.schema = SCHEMA;
         for seen in self.tags.values_mut() {
             forget_lowest(seen);
         }
         locked.write(&self)
+    }
+
+    /// Takes over what is in the file now. Nobody holds the lock while the remote is asked, so
+    /// another check may have ended since this one began: what either saw has to be continued.
+    fn join(&mut self, now: Self) {
+        self.extra = now.extra;
+        if now.checked_at == self.read_at {
+            return;
+        }
+        self.retry_at = self.retry_at.max(now.retry_at);
+        for (name, theirs) in now.branches {
+            match self.branches.entry(name) {
+                Entry::Vacant(free) => drop(free.insert(theirs)),
+                Entry::Occupied(ours) if *ours.get() == theirs => {}
+                Entry::Occupied(mut ours) => {
+                    let ours = ours.get_mut();
+                    let mut pending = theirs.pending;
+                    pending.push(ours.mark.clone());
+                    pending.append(&mut ours.pending);
+                    pending.dedup();
+                    *ours = BranchMark { mark: theirs.mark, pending };
+                }
+            }
+        }
+        for (url, theirs) in now.tags {
+            let ours = self.tags.entry(url).or_default();
+            for (tag, commit) in theirs {
+                ours.entry(tag).or_insert(commit);
+            }
+        }
     }
 
     /// Commit that `tag` was seen at.
@@ -137,5 +173,37 @@ fn forget_lowest(tags: &mut BTreeMap<String, CommitId>) {
     order.sort();
     for (_, tag) in order.iter().take(tags.len().saturating_sub(MOST_TAGS)) {
         tags.remove(tag);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_check_saw_that_ended_meanwhile_is_not_forgotten() {
+        let id = |digit: &str| CommitId::parse(&digit.repeat(40)).unwrap();
+        let mark = |mark: &str, pending: &[&str]| BranchMark {
+            mark: id(mark),
+            pending: pending.iter().map(|p| id(p)).collect(),
+        };
+        let at = |second: i64| Timestamp::from_second(second).ok();
+        let cache = |read_at, retry_at, branch: BranchMark| WatchCache {
+            read_at: at(read_at),
+            checked_at: at(read_at),
+            retry_at: at(retry_at),
+            branches: BTreeMap::from([("main".to_owned(), branch)]),
+            ..WatchCache::default()
+        };
+        let mut alone = cache(1, 5, mark("a", &["b"]));
+        alone.join(cache(1, 9, mark("a", &[])));
+        assert_eq!((alone.branches["main"].clone(), alone.retry_at), (mark("a", &["b"]), at(5)));
+        let mut theirs = cache(2, 9, mark("a", &["c"]));
+        theirs.remember_tag("url", "v1.0.0", &id("1"));
+        let mut ours = cache(1, 5, mark("a", &["b"]));
+        ours.remember_tag("url", "v1.1.0", &id("2"));
+        ours.join(theirs);
+        assert_eq!((ours.branches["main"].clone(), ours.retry_at), (mark("a", &["c", "a", "b"]), at(9)));
+        assert_eq!(ours.tags["url"].len(), 2);
     }
 }

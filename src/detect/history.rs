@@ -2,6 +2,7 @@
 //! still continues what was seen there before. The judgement is pure; only `relate` asks git.
 
 use crate::checkout::Checkout;
+use crate::outcome::Reason;
 use crate::version::CommitId;
 
 /// How an older commit relates to a newer one.
@@ -91,4 +92,42 @@ pub fn movement(seen_to_tip: Relation, behind_head: bool) -> Movement {
         Relation::Apart | Relation::NotBefore if behind_head => Movement::WentBack,
         Relation::Apart | Relation::NotBefore => Movement::Rewritten,
     }
+}
+
+/// What a fetch showed of a branch that does not continue what was seen there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Break {
+    /// `rolled_back_remote` or `diverged`.
+    pub reason: Reason,
+    /// One sentence for people.
+    pub message: String,
+}
+
+/// After a fetch, when the objects are here: whether the tip of the branch `name` continues what
+/// was `seen` there. For the applier, which can know what a look could not.
+pub fn confirm(
+    checkout: &Checkout,
+    seen: &[CommitId],
+    name: &str,
+    tip: &CommitId,
+) -> anyhow::Result<Option<Break>> {
+    let Some((seen, relation)) = loudest(checkout, seen, tip)? else { return Ok(None) };
+    let behind_head = relate(checkout, checkout.commit(), tip)? == Relation::After;
+    Ok(broken(movement(relation, behind_head), name, &checkout.top().display().to_string(), &seen, tip))
+}
+
+/// The break that a movement is, in words; `None`: it is none.
+pub fn broken(movement: Movement, name: &str, top: &str, seen: &CommitId, tip: &CommitId) -> Option<Break> {
+    let (from, to) = (seen.short(), tip.short());
+    let (reason, what) = match movement {
+        Movement::Forward | Movement::Unproven => return None,
+        Movement::WentBack => (Reason::RolledBackRemote, format!("{name} went back from {from} to {to}")),
+        Movement::Rewritten => (
+            Reason::Diverged,
+            format!("{name} was rewritten: {from}, seen there before, is not part of {to}"),
+        ),
+    };
+    let message =
+        format!("{what}: ask its owner; to follow it after all, run: git -C {top} reset --keep {tip}");
+    Some(Break { reason, message })
 }

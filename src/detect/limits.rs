@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::cache::ApiCache;
+use super::cache::{ApiCache, WatchCache};
 
 /// The first wait where the server names none; it doubles with each refusal.
 const FIRST_WAIT: Duration = Duration::from_secs(60);
@@ -17,9 +17,16 @@ const SANE_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Anonymous computers leave the rest of the quota to people.
 const RESERVE: u64 = 10;
 
-/// The headers that speak of limits.
+/// Requests in a span, our own included, of a few computers that may all ask at every check: five
+/// that check every five minutes use up an hour's 60.
+const FEW: u64 = 4;
+
+/// What of an answer speaks of limits: its headers, and of a refusal the text.
 #[derive(Clone, Debug, Default)]
 pub struct LimitHeaders {
+    /// The text of a refusal says that a limit was exceeded: so it is where a secondary limit has
+    /// no headers of its own.
+    pub told: bool,
     /// `retry-after`, seconds or an HTTP date.
     pub retry_after: Option<String>,
     /// `x-ratelimit-limit`.
@@ -78,7 +85,7 @@ pub fn gate(api: &ApiCache, retry_at: Option<Timestamp>, anonymous: bool, now: T
 
 /// Judges a status. `refusals`: how many in a row came before.
 pub fn verdict(status: u16, headers: &LimitHeaders, refusals: u32, now: Timestamp) -> Verdict {
-    let asked_to_wait = headers.retry_after.is_some() || headers.remaining == Some(0);
+    let asked_to_wait = headers.told || headers.retry_after.is_some() || headers.remaining == Some(0);
     match status {
         200 => Verdict::Fresh,
         304 => Verdict::NotModified,
@@ -137,6 +144,26 @@ pub fn sane(now: Timestamp, at: Timestamp) -> Option<Timestamp> {
     (now < at && at <= later(now, SANE_WAIT)).then_some(at)
 }
 
+/// Keeps the counts and waits that the next check goes by.
+pub fn count(cache: &mut WatchCache, verdict: Verdict) {
+    let api = &mut cache.api;
+    api.refusals = if matches!(verdict, Verdict::Limited(_)) { api.refusals.saturating_add(1) } else { 0 };
+    api.forbidden = if verdict == Verdict::Forbidden { api.forbidden.saturating_add(1) } else { 0 };
+    cache.retry_at = match verdict {
+        Verdict::Limited(at) => Some(at),
+        Verdict::ServerError(at) => at,
+        _ => None,
+    };
+}
+
+/// The same as [`note`] for the later pages of a check. They are our own use of the quota: between
+/// two checks they come on top of what the others use.
+pub fn note_later_page(api: &mut ApiCache, headers: &LimitHeaders, now: Timestamp) {
+    let burn = api.burn;
+    note(api, headers, now);
+    api.burn = burn.map(|burn| burn.saturating_add(1));
+}
+
 /// Takes over what the headers say of the quota.
 pub fn note(api: &mut ApiCache, headers: &LimitHeaders, now: Timestamp) {
     let Some(remaining) = headers.remaining else { return };
@@ -154,13 +181,13 @@ pub fn note(api: &mut ApiCache, headers: &LimitHeaders, now: Timestamp) {
 
 /// Whether the next request might be one too many: what is left is within the reserve, or within
 /// twice of what everybody at this address used up between our last two requests. While that is
-/// not known, any sign of others at this address counts: each of them may be about to ask.
+/// not known, a sign of many others at this address counts: each of them may be about to ask.
 fn is_close(api: &ApiCache, now: Timestamp) -> bool {
     let in_span = api.reset_at.is_some_and(|reset| sane(now, reset).is_some());
     let Some(remaining) = api.remaining.filter(|_| in_span) else { return false };
-    let others = api.limit.is_some_and(|limit| remaining.saturating_add(1) < limit);
+    let many = api.limit.is_some_and(|limit| limit.saturating_sub(remaining) > FEW);
     match api.burn {
-        None => others || remaining <= RESERVE,
+        None => many || remaining <= RESERVE,
         Some(burn) => remaining <= RESERVE.max(burn.saturating_mul(2)),
     }
 }
@@ -180,7 +207,7 @@ mod tests {
 
     fn headers(retry_after: Option<&str>, remaining: Option<u64>, reset: Option<i64>) -> LimitHeaders {
         let retry_after = retry_after.map(str::to_owned);
-        LimitHeaders { retry_after, remaining, reset, limit: Some(60), date: None }
+        LimitHeaders { retry_after, remaining, reset, limit: Some(60), ..LimitHeaders::default() }
     }
 
     #[test]

@@ -11,14 +11,14 @@ use crate::home::Home;
 use crate::outcome::{Halt, Reason};
 use crate::project::{Project, installed_version};
 use crate::sys::env::Environment;
+use crate::sys::git::Git;
 use crate::version::{CommitId, Version};
 
 use super::api;
 use super::cache::WatchCache;
 use super::choose::{self, Candidate, Offers, TargetFacts};
-use super::history::{Movement, loudest, movement};
 use super::limits::Gate;
-use super::remote::{Deadline, Remote};
+use super::remote::{Deadline, Remote, network_git};
 use super::{Decision, Offer, branch, releases, tags};
 
 /// The installed version's tag is compared with the remote's this often although nothing changed.
@@ -138,7 +138,7 @@ impl<'a> Look<'a> {
     fn follow_branch(&mut self) -> Result<Found, Halt> {
         let name = &self.settings.branch;
         let facts = branch::look(self.checkout, &self.remote, name, &self.cache, self.deadline)?;
-        self.cache.branches.insert(branch::mark_key(&self.remote, name), branch::remember(&facts));
+        self.cache.branches.insert(branch::mark_key(&self.remote.url, name), branch::remember(&facts));
         let current = facts.head.short().to_owned();
         Ok(Found { decision: branch::decide(&facts), current, skipped_tags: 0, note: None })
     }
@@ -205,7 +205,8 @@ impl<'a> Look<'a> {
         source: &'static str,
     ) -> Result<Decision, Halt> {
         let url = self.remote.url.clone();
-        let local = self.local_tag(&chosen.tag)?;
+        // What is checked out is not asked for its tag here.
+        let local = if commit == self.checkout.commit() { None } else { self.local_tag(&chosen.tag)? };
         let decision = choose::decide(&TargetFacts {
             top: &self.checkout.top().display().to_string(),
             head: self.checkout.commit(),
@@ -318,33 +319,29 @@ fn offer_of(chosen: &Candidate, commit: &CommitId, source: &'static str) -> Offe
     }
 }
 
-/// After a fetch, when the objects are here: whether `target` continues what was seen on the
-/// branch before. For the applier, which can know what a look could not.
-pub fn confirm_history(
+/// What the applier needs to know of the remote before it fetches.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// git for talking to it.
+    pub git: Git,
+    /// alpha: the commits seen on its branch so far, which its tip is to continue.
+    pub seen: Vec<CommitId>,
+}
+
+/// Asks the local configuration and what is remembered; the remote itself is not asked.
+pub fn upstream(
     checkout: &Checkout,
     settings: &Settings,
     env: &Environment,
     home: &Home,
-    target: &CommitId,
-) -> Result<(), Halt> {
-    let remote = Remote::open(checkout, settings, env)?;
-    let cache = WatchCache::load(home)?;
-    let seen = branch::seen_before(checkout, &remote, &settings.branch, &cache)?;
-    // What was seen after the target says nothing about the target.
-    let before = seen.iter().position(|c| c == target).unwrap_or(seen.len());
-    let Some((mark, relation)) = loudest(checkout, &seen[..before], target)? else { return Ok(()) };
-    let name = format!("{}/{}", remote.name, settings.branch);
-    let told = |reason, what: &str| {
-        let (from, to) = (mark.short(), target.short());
-        let top = checkout.top().display();
-        let message = format!(
-            "{name} {what} from {from} to {to}: ask its owner; to follow it after all, run: git -C {top} reset --keep {target}"
-        );
-        Err(Halt::blocked(reason, message))
+) -> Result<Upstream, Halt> {
+    let (git, url) = network_git(checkout, settings, env)?;
+    let seen = match url.filter(|_| settings.channel == Channel::Alpha) {
+        Some(url) => {
+            let remote = (settings.remote.as_str(), url.as_str());
+            branch::seen_before(checkout, remote, &settings.branch, &WatchCache::load(home)?)?
+        }
+        None => Vec::new(),
     };
-    match movement(relation, false) {
-        Movement::Forward | Movement::Unproven => Ok(()),
-        Movement::WentBack => told(Reason::RolledBackRemote, "went back"),
-        Movement::Rewritten => told(Reason::Diverged, "was rewritten"),
-    }
+    Ok(Upstream { git, seen })
 }

@@ -19,8 +19,8 @@ use crate::outcome::Reason;
 use crate::version::CommitId;
 
 pub use choose::{Candidate, Offers};
-pub use look::{Look, confirm_history};
-pub use remote::{Remote, network_git};
+pub use look::{Look, Upstream, upstream};
+pub use remote::Remote;
 
 /// What can be installed instead of what is.
 #[derive(Clone, Debug, PartialEq, Eq)]

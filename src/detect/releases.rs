@@ -39,8 +39,11 @@ fn flag(entry: &Value, key: &str) -> Result<bool, String> {
 }
 
 fn is_web_address(text: &str) -> bool {
-    let web = text.starts_with("https://") || text.starts_with("http://");
-    web && text.len() <= LONGEST_URL && !text.contains(|c: char| c.is_whitespace() || c.is_control())
+    let Some(rest) = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")) else {
+        return false;
+    };
+    let credentials = rest.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@'));
+    !credentials && text.len() <= LONGEST_URL && !text.contains(|c: char| c.is_whitespace() || c.is_control())
 }
 
 /// The versions among releases: no drafts, no prereleases; odd tags are counted.
@@ -126,12 +129,15 @@ mod tests {
     fn optional_fields_are_taken_only_when_they_are_sound() {
         let page = parse_page(
             br#"[{"tag_name": "v1.0.0", "published_at": "2026-01-02T03:04:05Z", "html_url": "https://h/x"},
-                {"tag_name": "v1.1.0", "published_at": null, "html_url": "javascript:x"}]"#,
+                {"tag_name": "v1.1.0", "published_at": null, "html_url": "javascript:x"},
+                {"tag_name": "v1.2.0", "html_url": "https://u:p@h/x"}]"#,
         )
         .unwrap();
         assert_eq!(page[0].published_at.unwrap().to_string(), "2026-01-02T03:04:05Z");
         assert_eq!(page[0].url.as_deref(), Some("https://h/x"));
-        assert_eq!((page[1].published_at, page[1].url.as_deref()), (None, None));
+        for page in &page[1..] {
+            assert_eq!((page.published_at, page.url.as_deref()), (None, None));
+        }
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! The git remote: its configured URL, git commands that reach it, and what `git ls-remote` says.
 //! Output is matched exactly; names from outside are checked before they come near a command.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crate::checkout::Checkout;
 use crate::config::Settings;
 use crate::outcome::{Halt, Reason};
 use crate::sys::env::Environment;
-use crate::sys::git::Git;
+use crate::sys::git::{Git, complaint};
 use crate::sys::process::{End, Finished};
 use crate::version::CommitId;
 
@@ -58,6 +59,8 @@ pub struct Remote {
     pub name: String,
     /// Its configured URL without credentials: good for messages and as a key in files.
     pub url: String,
+    /// Hex digits of an object id in this checkout.
+    id_length: usize,
     git: Git,
 }
 
@@ -76,7 +79,8 @@ impl Remote {
             )
         })?;
         let url = settings.redactor.clean(url);
-        Ok(Self { name, url, git: config.git(checkout, settings, env) })
+        let id_length = checkout.commit().as_str().len();
+        Ok(Self { name, url, id_length, git: config.git(checkout, settings, env) })
     }
 
     /// The commit at `refs/heads/BRANCH`; `None`: there is no such branch.
@@ -107,7 +111,13 @@ impl Remote {
         let command = self.git.command(&arguments).deadline(deadline.left()?).stdout_limit(MOST_OUTPUT);
         let finished = command.capture_announced(None, self.git.redactor())?;
         self.check_end(&finished, deadline)?;
-        parse_refs(&finished.stdout).map_err(|why| {
+        let refs = parse_refs(&finished.stdout).and_then(|refs| match refs.first() {
+            Some(first) if first.object.as_str().len() != self.id_length => {
+                Err("has another kind of object ids than this checkout".to_owned())
+            }
+            _ => Ok(refs),
+        });
+        refs.map_err(|why| {
             Halt::unreachable(Reason::BadResponse, format!("the git remote at {} {why}", self.url))
         })
     }
@@ -132,9 +142,16 @@ impl Remote {
     }
 }
 
-/// git for commands that reach the network, ssh in batch mode: nobody is there to type.
-pub fn network_git(checkout: &Checkout, settings: &Settings, env: &Environment) -> anyhow::Result<Git> {
-    Ok(NetworkConfig::read(checkout)?.git(checkout, settings, env))
+/// git for commands that reach the network, ssh in batch mode (nobody is there to type), and the
+/// remote's URL without credentials, where there is such a remote.
+pub fn network_git(
+    checkout: &Checkout,
+    settings: &Settings,
+    env: &Environment,
+) -> anyhow::Result<(Git, Option<String>)> {
+    let config = NetworkConfig::read(checkout)?;
+    let url = config.value(&format!("remote.{}.url", settings.remote));
+    Ok((config.git(checkout, settings, env), url.map(|url| settings.redactor.clean(url))))
 }
 
 /// The remotes' URLs and `core.sshCommand`, asked for at once.
@@ -174,16 +191,26 @@ fn ssh_command(configured: Option<&str>, env: &Environment) -> Option<String> {
     (!own).then(|| format!("{} -o BatchMode=yes", configured.unwrap_or("ssh")))
 }
 
-/// The lines of `git ls-remote`. One that is not `<object id> TAB <name>` makes all of it suspect.
+/// The lines of `git ls-remote`. One that is not `<object id> TAB <name>` makes all of it suspect,
+/// and so do an id that no object has, ids of two kinds, and two answers to one question.
 pub fn parse_refs(output: &[u8]) -> Result<Vec<RemoteRef>, String> {
     let text = String::from_utf8_lossy(output);
-    text.lines()
-        .map(|line| {
-            let (object, name) = line.split_once('\t').ok_or("sent a line that is no reference")?;
-            let object = CommitId::parse(object).ok_or("sent a reference without an object id")?;
-            Ok(RemoteRef { object, name: name.to_owned() })
-        })
-        .collect()
+    let mut names = BTreeSet::new();
+    let mut length = None;
+    let mut refs = Vec::new();
+    for line in text.lines() {
+        let (object, name) = line.split_once('\t').ok_or("sent a line that is no reference")?;
+        let object = CommitId::parse(object).ok_or("sent a reference without an object id")?;
+        let id = object.as_str();
+        if id.bytes().all(|b| b == b'0') || *length.get_or_insert(id.len()) != id.len() {
+            return Err("sent a reference whose object id no object here can have".to_owned());
+        }
+        if !names.insert(name) {
+            return Err("sent a reference twice".to_owned());
+        }
+        refs.push(RemoteRef { object, name: name.to_owned() });
+    }
+    Ok(refs)
 }
 
 /// Only names that git itself could have made, and no patterns.
@@ -206,12 +233,6 @@ fn check_ref_name(name: &str) -> Result<(), Halt> {
     Ok(())
 }
 
-/// The line of git's standard error that says why; the last one is often only advice.
-fn complaint(tail: &str) -> &str {
-    let fatal = tail.lines().find(|line| line.starts_with("fatal:"));
-    fatal.or_else(|| tail.lines().last()).unwrap_or("it said nothing")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,7 +246,16 @@ mod tests {
             parse_refs(format!("{A}\trefs/heads/main\n").as_bytes()).unwrap()[0].name,
             "refs/heads/main"
         );
-        for garbage in ["<html>", "abc\trefs/heads/main", &format!("{A} refs/heads/main"), "\u{0}\t\u{0}"] {
+        let (zeros, long) = ("0".repeat(40), "a".repeat(64));
+        for garbage in [
+            "<html>",
+            "abc\trefs/heads/main",
+            &format!("{A} refs/heads/main"),
+            "\u{0}\t\u{0}",
+            &format!("{zeros}\trefs/heads/main"),
+            &format!("{A}\trefs/heads/main\n{long}\trefs/heads/other"),
+            &format!("{A}\trefs/heads/main\n{A}\trefs/heads/main"),
+        ] {
             assert!(parse_refs(garbage.as_bytes()).is_err(), "{garbage:?}");
         }
     }

@@ -126,6 +126,11 @@ impl Git {
 /// What went wrong, with the command, how it ended, and the last it said.
 pub fn describe<S: AsRef<std::ffi::OsStr>>(arguments: &[S], finished: &Finished) -> String {
     let words: Vec<_> = arguments.iter().map(|a| a.as_ref().to_string_lossy()).collect();
-    let said = finished.tail.lines().last().unwrap_or("it said nothing");
-    format!("git {} ended with {}: {said}", words.join(" "), finished.end)
+    format!("git {} ended with {}: {}", words.join(" "), finished.end, complaint(&finished.tail))
+}
+
+/// The line of git's standard error that says why; the last one is often only advice.
+pub fn complaint(tail: &str) -> &str {
+    let told = |kind: &str| tail.lines().find(|line| line.starts_with(kind));
+    told("fatal:").or_else(|| told("error:")).or_else(|| tail.lines().last()).unwrap_or("it said nothing")
 }

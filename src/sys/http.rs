@@ -126,8 +126,12 @@ fn agent(deadline: Duration) -> ureq::Agent {
 fn redirect_target(answer: &Answer) -> Result<String, Failure> {
     let missing = || Failure::Malformed(format!("{} redirects to nowhere", answer.url));
     let location = answer.header("location").ok_or_else(missing)?;
-    let target = match (location.starts_with('/'), origin(&answer.url)) {
-        (true, Some((scheme, host, port))) => format!("{scheme}://{host}:{port}{location}"),
+    let target = match origin(&answer.url) {
+        // `//host/path` is another host with the same scheme (RFC 3986, section 4.2).
+        Some((scheme, ..)) if location.starts_with("//") => format!("{scheme}:{location}"),
+        Some((scheme, host, port)) if location.starts_with('/') => {
+            format!("{scheme}://{host}:{port}{location}")
+        }
         _ => location.to_owned(),
     };
     let (from, to) = (origin(&answer.url), origin(&target));

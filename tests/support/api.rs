@@ -55,6 +55,19 @@ impl Reply {
     pub fn body(text: &str) -> Self {
         Self::Plain(200, Vec::new(), text.to_owned())
     }
+
+    /// The other kind of limit: 403 or 429, a message, and `retry-after` or nothing.
+    /// https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#about-secondary-rate-limits
+    pub fn secondary_limit(status: u16, retry_after: Option<u64>) -> Self {
+        let headers = retry_after.map(|seconds| ("retry-after", seconds.to_string()));
+        let message = "{\"message\": \"You have exceeded a secondary rate limit.\"}";
+        Self::Plain(status, headers.into_iter().collect(), message.to_owned())
+    }
+
+    /// https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api#follow-redirects
+    pub fn redirect(status: u16, location: &str) -> Self {
+        Self::Plain(status, vec![("location", location.to_owned())], String::new())
+    }
 }
 
 /// What the server knows.
@@ -68,7 +81,9 @@ struct State {
     /// Requests in the current span allowed to each token, or to all without one.
     quota: Option<u64>,
     used: BTreeMap<String, u64>,
+    /// Length of a span, and when the current one ends (Unix seconds).
     reset_in: u64,
+    reset_at: u64,
     ordered: VecDeque<Reply>,
     always: Option<Reply>,
     requests: Vec<Request>,
@@ -154,7 +169,7 @@ impl Api {
     pub fn quota(&self, limit: u64, reset_in_seconds: u64) -> &Self {
         let mut state = self.state();
         (state.quota, state.reset_in) = (Some(limit), reset_in_seconds);
-        state.used.clear();
+        (state.reset_at, state.used) = (unix_now() + reset_in_seconds, BTreeMap::new());
         drop(state);
         self
     }
@@ -252,6 +267,10 @@ fn documented(state: &mut State, path: &str, headers: &BTreeMap<String, String>)
     if headers.get("user-agent").is_none_or(String::is_empty) {
         return (403, respond(403, &[], "Request forbidden by administrative rules."));
     }
+    if unix_now() >= state.reset_at {
+        (state.reset_at, state.used) = (unix_now() + state.reset_in, BTreeMap::new());
+    }
+    // https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit
     if state.quota.is_some_and(|quota| state.used.get(token).is_some_and(|used| *used >= quota)) {
         return (403, respond(403, &limits(state, token), "{\"message\": \"API rate limit exceeded\"}"));
     }
@@ -280,7 +299,7 @@ fn limits(state: &State, token: &str) -> Vec<(&'static str, String)> {
         ("x-ratelimit-limit", quota.to_string()),
         ("x-ratelimit-remaining", quota.saturating_sub(used).to_string()),
         ("x-ratelimit-used", used.to_string()),
-        ("x-ratelimit-reset", (unix_now() + state.reset_in).to_string()),
+        ("x-ratelimit-reset", state.reset_at.to_string()),
         ("x-ratelimit-resource", "core".to_owned()),
     ]
 }
@@ -336,7 +355,8 @@ fn link(
     (page < last).then(|| ("link", format!("{}, {}", at(page + 1, "next"), at(last, "last"))))
 }
 
-/// The validator varies with the token: `vary: Accept, Authorization, …`.
+/// The validator varies with the token: `vary: Accept, Authorization, …`, as the example of
+/// https://docs.github.com/en/rest/using-the-rest-api/getting-started-with-the-rest-api#about-response-codes-and-headers
 fn etag(body: &str, authorization: Option<&String>) -> String {
     let mut hasher = DefaultHasher::new();
     (body, authorization).hash(&mut hasher);
