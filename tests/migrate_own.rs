@@ -79,6 +79,7 @@ fn a_file_that_has_the_section_or_no_place_for_it_stays() {
         "--- {a: 1}\n",
         // The section may be there in disguise; a second one would make the file invalid.
         "a: 1\n\"deploy\\u006dent\": {}\n",
+        "\"deploy\\u006dent\": {}\n",
         "a: 1\n&x deployment: {}\n",
         "a: 1\n!!str deployment: {}\n",
         "a: 1\n? deployment\n: {}\n",

@@ -72,7 +72,7 @@ def place(lines: list[str]) -> tuple[int, int] | None:
         if number and (text == "..." or (text.startswith("---") and indent is not None)):
             return (indent or 0, number)
         if indent is None and text.strip() and not text.lstrip().startswith("#") and not text.startswith(("%", "---")):
-            if not KEY.match(text.lstrip(" ")):
+            if not KEY.match(text.lstrip(" ")) or RIDDLE.match(text.lstrip(" ")):
                 return None
             indent = len(text) - len(text.lstrip(" "))
         elif indent is None and text.startswith("--- "):
