@@ -27,6 +27,13 @@ impl Home {
 
     /// The same, for programs that only read: nothing is created.
     pub fn locate(env: &Environment) -> anyhow::Result<Self> {
+        let set = |name: &&&str| env.get_os(name).is_some_and(|value| !value.is_empty());
+        if let Some(name) = ["TELECLAUDE_HOME", "HOME"].iter().find(set)
+            && env.get(name).is_none()
+        {
+            // Passing it over would begin another record in another place.
+            anyhow::bail!("{name} is not UTF-8 text: set TELECLAUDE_HOME to a path that is");
+        }
         let root = match (env.get("TELECLAUDE_HOME"), env.get("HOME")) {
             (Some(dir), _) => PathBuf::from(dir),
             (None, Some(home)) => Path::new(&home).join(".teleclaude"),

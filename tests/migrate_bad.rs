@@ -189,6 +189,13 @@ fn what_fails_in_migrate() {
             "migrate",
             &["E: "],
         ),
+        bad("half a character", migrates("raise ValueError('\\ud800')"), "migrate", &["ValueError: \\ud800"]),
+        bad(
+            "many lines",
+            migrates("raise ValueError('a\\n b\\r\\n')"),
+            "migrate",
+            &["ValueError: a b (migrations"],
+        ),
         bad("exits with 0", migrates("sys.exit(0)"), "migrate", &["sys.exit(0)"]),
         bad("quits", migrates("raise SystemExit"), "migrate", &["sys.exit(None)"]),
         bad("interrupts itself", migrates("raise KeyboardInterrupt"), "migrate", &["KeyboardInterrupt"]),
@@ -229,6 +236,54 @@ fn what_fails_in_migrate() {
             ),
             "migrate",
             &["exit code 0 before"],
+        ),
+        bad(
+            "ends its interpreter",
+            migrates("os.kill(os.getppid(), 9)\ntime.sleep(600)"),
+            "migrate",
+            &["the interpreter that runs the scripts was ended"],
+        ),
+        bad(
+            "_exit at exit",
+            migrates("import atexit\natexit.register(os._exit, 0)\nreturn True"),
+            "verify",
+            &["exit code 0 before"],
+        ),
+        bad(
+            "a thread that exits",
+            migrates(
+                "import threading\nthreading.Thread(target=os._exit, args=(0,)).start()\ntime.sleep(600)",
+            ),
+            "migrate",
+            &["exit code 0 before"],
+        ),
+        bad(
+            "exits in a hook",
+            migrates(
+                "sys.excepthook = sys.unraisablehook = lambda *a: os._exit(0)\nraise ValueError('hooked')",
+            ),
+            "migrate",
+            &["ValueError: hooked"],
+        ),
+        bad(
+            "says that everything is a bool",
+            migrates("import builtins\nbuiltins.type = lambda _: bool\nreturn 1"),
+            "migrate",
+            &["migrate() returned 1"],
+        ),
+        bad(
+            "a number that is almost a bool",
+            migrates("class B(int): pass\nreturn B(1)"),
+            "migrate",
+            &["returned 1"],
+        ),
+        bad(
+            "writes to every descriptor",
+            migrates(
+                "for fd in range(3, 64):\n    try: os.write(fd, b'gggg')\n    except OSError: pass\nreturn False",
+            ),
+            "migrate",
+            &["before it had a result"],
         ),
         bad(
             "ends its parent's input",

@@ -84,3 +84,51 @@ fn a_background_child_that_holds_the_output_hangs_nothing_and_is_left_alone() {
     rustix::process::test_kill_process(child).unwrap();
     rustix::process::kill_process(child, rustix::process::Signal::KILL).unwrap();
 }
+
+#[test]
+fn a_stop_that_comes_when_a_script_is_done_stops_before_the_next_one() {
+    let world = world();
+    add(&world, &[BEFORE, BEHIND]);
+    // The driver is held, the runner is asked to stop, and only when the script is over, done, and
+    // the runner has said so to the driver does the driver go on.
+    let helper = "import os, subprocess, sys, time\n\
+        def state(pid): return subprocess.run(['ps', '-o', 'stat=', '-p', pid], stdout=subprocess.PIPE, text=True).stdout[:1]\n\
+        script, driver = sys.argv[1:]\n\
+        runner = subprocess.run(['ps', '-o', 'ppid=', '-p', driver], stdout=subprocess.PIPE, text=True).stdout.strip()\n\
+        os.kill(int(driver), 19)\n\
+        while state(driver) != 'T': time.sleep(0.005)\n\
+        os.kill(int(runner), 15)\n\
+        print('held', flush=True)\n\
+        while state(script) not in 'Z': time.sleep(0.005)\n\
+        time.sleep(0.3)\n\
+        os.kill(int(driver), 18)\n";
+    world.write("helper.py", helper);
+    let lines = format!(
+        "import os, subprocess, sys\nchild = subprocess.Popen([sys.executable, {:?}, str(os.getpid()), str(os.getppid())], stdout=subprocess.PIPE, start_new_session=True)\nassert child.stdout.readline() == b'held\\n'",
+        world.path("helper.py").to_str().unwrap()
+    );
+    put(&world, ODD, &script(&world, "b", &lines));
+    let run = migrate(&world, &[]).exits(1).tells("failed", Some("interrupted")).json();
+    assert_eq!((ids(&run["ran"]), ids(&run["pending"])), (vec![BEFORE, ODD], vec![BEHIND]));
+    assert_eq!(run["failed"]["id"], BEHIND);
+    assert_eq!(ids(&migrate(&world, &[]).exits(0).json()["ran"]), [BEHIND]);
+    assert_eq!(effects(&world), "abc");
+}
+
+/// What the contract calls the group is what can be ended: who leaves it stays, and holds nothing.
+#[test]
+fn a_child_with_a_session_of_its_own_outlives_a_failure_and_hangs_nothing() {
+    let world = world();
+    let lines = format!(
+        "import subprocess, sys\nchild = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], start_new_session=True)\nPath({:?}).write_text(str(child.pid))\nreturn False",
+        world.path("child").to_str().unwrap()
+    );
+    put(&world, ODD, &script(&world, "b", &lines));
+    let began = Instant::now();
+    migrate(&world, &[]).exits(1).tells("failed", Some("migration_failed"));
+    migrate(&world, &["--lock-timeout", "0", "--to", "1.0.0"]).exits(0).tells("nothing", None);
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    let child = rustix::process::Pid::from_raw(world.read("child").trim().parse().unwrap()).unwrap();
+    rustix::process::test_kill_process(child).unwrap();
+    rustix::process::kill_process(child, rustix::process::Signal::KILL).unwrap();
+}

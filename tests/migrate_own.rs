@@ -77,6 +77,12 @@ fn a_file_that_has_the_section_or_no_place_for_it_stays() {
         "  a: 1\n  deployment:\n    channel: beta\n",
         "{a: 1}\n",
         "--- {a: 1}\n",
+        // The section may be there in disguise; a second one would make the file invalid.
+        "a: 1\n\"deploy\\u006dent\": {}\n",
+        "\"deploy\\u006dent\": {}\n",
+        "a: 1\n&x deployment: {}\n",
+        "a: 1\n!!str deployment: {}\n",
+        "a: 1\n? deployment\n: {}\n",
     ] {
         let world = world();
         world.config(text);
@@ -104,6 +110,13 @@ fn odd_files_get_a_section_that_is_read() {
         ),
         ("deployments: 1\nmy deployment: 2\n", "deployments: 1\nmy deployment: 2\n\n# Which"),
         ("a:\n- x\n- y\n", "a:\n- x\n- y\n\n# Which"),
+        ("a: |\n  text\n\n\n", "a: |\n  text\n\n\n\n# Which"),
+        ("a: |\n  text", "a: |\n  text\n\n# Which"),
+        // No line ends in YAML.
+        ("a: \"x\u{85}deployment: y\"\n", "a: \"x\u{85}deployment: y\"\n\n# Which"),
+        ("a: \"x\u{2028}deployment: y\"\n", "a: \"x\u{2028}deployment: y\"\n\n# Which"),
+        ("a: 1 #\u{c}deployment: 2\n", "a: 1 #\u{c}deployment: 2\n\n# Which"),
+        ("a: 1\rb: 2\r", "a: 1\rb: 2\r\r# Which"),
         ("ключ: значение # ü\n", "ключ: значение # ü\n\n# Which"),
     ] {
         let world = world();
@@ -113,7 +126,7 @@ fn odd_files_get_a_section_that_is_read() {
         assert!(after.starts_with(expected), "{text:?} became {after:?}");
         assert_eq!(
             after.matches("\r\n").count(),
-            if text.contains('\r') { after.lines().count() } else { 0 }
+            if text.contains("\r\n") { after.lines().count() } else { 0 }
         );
         // A wrong channel would be found, so the section is read.
         world.run("version-watch", &["--check-config"]).exits(0);

@@ -7,7 +7,7 @@ mod scripts;
 mod support;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use scripts::{add, effects, files, fresh, ids, migrate, put, script, world};
 use serde_json::{Value, json};
@@ -58,7 +58,9 @@ fn the_result_has_the_keys_of_the_contract_whatever_happens() {
         migrate(&world, &["--from", "1.0.0"]).exits(1).tells("failed", Some("migration_failed")).json();
     put(&world, "1.2.0/1_x.py", "");
     let blocked = migrate(&world, &[]).exits(3).tells("blocked", Some("invalid_tree")).json();
-    for value in [&planned, &failed, &blocked] {
+    world.config("deployment: {channel: omega}\n");
+    let invalid = migrate(&world, &[]).exits(2).tells("invalid", Some("invalid_config")).json();
+    for value in [&planned, &failed, &blocked, &invalid] {
         assert!(has_all(value), "{value:#}");
     }
     assert_eq!(failed["from"], "1.0.0");
@@ -238,6 +240,7 @@ fn an_invalid_tree_names_every_offender_and_runs_nothing() {
         "1.3.0/001_a.py",
         "v1.2.0/003-y.py",
         "001_lost.py",
+        "v\u{ff11}.9.0/001_a.py",
     ] {
         world.write(&format!("checkout/migrations/{path}"), "");
     }
@@ -253,6 +256,7 @@ fn an_invalid_tree_names_every_offender_and_runs_nothing() {
             "migrations/v1.2.0/002_twice.py",
             "migrations/v1.2.0/003-y.py",
             "migrations/v1.2.0/2_x.py",
+            "migrations/v\u{ff11}.9.0",
         ];
         assert_eq!(offenders, expected, "{arguments:?}");
         for path in expected {
@@ -344,4 +348,26 @@ fn nothing_is_written_into_the_checkout() {
     }
     assert_eq!(effects(&world), "bd");
     assert_eq!(files(&world), before);
+}
+
+#[test]
+fn a_folder_that_leads_nowhere_is_not_one_without_scripts() {
+    let world = world();
+    symlink("nowhere", world.path("checkout/migrations")).unwrap();
+    migrate(&world, &[]).exits(3).tells("blocked", Some("invalid_tree"));
+    fs::remove_file(world.path("checkout/migrations")).unwrap();
+    // One that leads somewhere is as good as a folder.
+    add(&world, &[B]);
+    fs::rename(world.path("checkout/migrations"), world.path("elsewhere")).unwrap();
+    symlink(world.path("elsewhere"), world.path("checkout/migrations")).unwrap();
+    assert_eq!(ids(&migrate(&world, &[]).exits(0).json()["ran"]), [B]);
+}
+
+#[test]
+fn long_scripts_run_like_short_ones() {
+    let world = world();
+    add(&world, &[B]);
+    put(&world, D, &format!("{}\nx = {:?}\n", script(&world, "d", ""), "y".repeat(1 << 20)));
+    put(&world, E, &(script(&world, "e", "") + &"x = 1\n".repeat(100_000)));
+    assert_eq!(ids(&migrate(&world, &[]).exits(0).json()["ran"]), [B, D, E], "long, and right");
 }

@@ -121,6 +121,46 @@ fn a_damaged_or_newer_file_is_refused_unharmed() {
 }
 
 #[test]
+fn a_record_that_is_away_is_not_one_that_never_was() {
+    let world = fresh();
+    fs::create_dir_all(world.state()).unwrap();
+    std::os::unix::fs::symlink(world.path("unmounted/state.json"), world.path(STATE)).unwrap();
+    add(&world, &[B, D]);
+    for arguments in [&[][..], &["--from", "1.0.0"], &["--dry-run"], &["status"], &["mark", B]] {
+        migrate(&world, arguments).exits(3).tells("blocked", Some("state_damaged"));
+    }
+    assert!(world.path(STATE).is_symlink());
+    assert_eq!(effects(&world), "");
+}
+
+/// A limit on the size of files stands for a disk that is full: the run says so in one sentence,
+/// the record stays whole, and the next run goes on.
+#[test]
+fn a_record_that_cannot_grow_stops_the_run_and_nothing_is_lost() {
+    let world = world();
+    let all: Vec<String> = (1..=30).map(|n| format!("1.2.0/{n:03}_{n}x.py")).collect();
+    add(&world, &all.iter().map(String::as_str).collect::<Vec<_>>());
+    let program = support::binary("run-migrations");
+    let limited = world
+        .command("sh", &world.checkout())
+        .args(["-c", "ulimit -f 8 && exec \"$0\" --json", program.to_str().unwrap()])
+        .output()
+        .unwrap();
+    let run = Run::from(limited).exits(1).tells("failed", Some("io_error")).json();
+    let done = ids(&run["ran"]).len();
+    assert!(done > 0 && done < 30, "{run:#}");
+    assert!(run["message"].as_str().unwrap().contains("migration_state.json"), "{run:#}");
+    assert_eq!(ids(&world.state_file("migration_state.json")["applied"]).len(), done);
+    migrate(&world, &[]).exits(0).tells("ok", None);
+    let effects = world.read("effects.log");
+    let mut names: Vec<&str> = effects.split_whitespace().collect();
+    assert_eq!(names.len(), 30, "{effects}");
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), 30, "{effects}");
+}
+
+#[test]
 fn the_file_is_private_and_the_folder_too() {
     let world = fresh();
     add(&world, &[B]);
@@ -150,6 +190,82 @@ fn of_two_runs_at_once_each_script_runs_once() {
         end(other).exits(0).tells("nothing", None);
     }
     assert_eq!(effects(&world), "Bbcdefghijklm");
+}
+
+#[test]
+fn of_eight_runs_at_once_each_script_runs_once() {
+    let world = fresh();
+    let all: Vec<String> = (1..=12).map(|n| format!("1.2.0/{n:03}_{}.py", char::from(b'a' + n))).collect();
+    add(&world, &all.iter().map(String::as_str).collect::<Vec<_>>());
+    // The very first runs: which of them finds no record is decided under the lock too.
+    let arguments = ["--from", "1.0.0", "--lock-timeout", "60"];
+    let runs: Vec<Child> = (0..8).map(|_| start(&world, &arguments)).collect();
+    let ran = runs.into_iter().map(|run| ids(&end(run).exits(0).json()["ran"]).len());
+    let mut ran: Vec<usize> = ran.collect();
+    ran.sort_unstable();
+    assert_eq!(ran, [0, 0, 0, 0, 0, 0, 0, 12]);
+    assert_eq!(effects(&world), "bcdefghijklm");
+}
+
+/// Two computers' worth of records in one checkout: a home knows only its own.
+#[test]
+fn two_homes_have_two_records() {
+    let mut world = fresh();
+    put(
+        &world,
+        B,
+        "from pathlib import Path\nimport os\nMARK = Path(os.environ['TELECLAUDE_HOME'], 'mark')\ndef check(): return MARK.exists()\ndef migrate():\n    MARK.touch()\n    return True\n",
+    );
+    for home in ["one", "two", "one"] {
+        let first = !world.path(home).exists();
+        let place = world.path(home);
+        world.env("TELECLAUDE_HOME", place.to_str().unwrap());
+        let run = migrate(&world, &["--from", "1.0.0"]).exits(0).json();
+        assert_eq!(ids(&run["ran"]).len(), usize::from(first), "{home}");
+    }
+}
+
+/// A home that is passed over would be a first run in another one.
+#[test]
+fn a_home_that_is_no_text_is_refused() {
+    use std::os::unix::ffi::OsStrExt;
+    let world = world();
+    add(&world, &[B]);
+    let place = std::ffi::OsStr::from_bytes(b"/tmp/\xff");
+    let mut program = world.program("run-migrations");
+    let run: Run = program.arg("--json").env("TELECLAUDE_HOME", place).output().unwrap().into();
+    let told = run.exits(1).json();
+    assert!(told["message"].as_str().unwrap().contains("TELECLAUDE_HOME"), "{told:#}");
+    assert_eq!(effects(&world), "");
+}
+
+/// The first process of a container may reap nobody. What a killed run has left is then dead and
+/// still counted in its group; that must not block the next run.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_dead_of_a_killed_run_do_not_block_the_next_one() {
+    let world = world();
+    add(&world, &[B, E]);
+    put(&world, D, &gated(&world, "d"));
+    let init = "import ctypes, json, os, signal, subprocess, sys, time\n\
+        assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0\n\
+        first = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)\n\
+        while not os.path.exists('../begun'): time.sleep(0.005)\n\
+        script = json.load(open(os.environ['HOME'] + '/.teleclaude/migration_state.json'))['intent']['pid']\n\
+        fields = open(f'/proc/{script}/stat').read().rsplit(')', 1)[1].split()\n\
+        os.kill(first.pid, signal.SIGSTOP)\n\
+        os.kill(int(fields[1]), signal.SIGKILL)\n\
+        os.kill(script, signal.SIGKILL)\n\
+        os.kill(first.pid, signal.SIGKILL)\n\
+        os.waitpid(first.pid, 0)\n\
+        open('../go', 'w').close()\n\
+        while open(f'/proc/{script}/stat').read().rsplit(')', 1)[1].split()[:2] != ['Z', str(os.getpid())]: time.sleep(0.005)\n\
+        sys.exit(subprocess.call(sys.argv[1:]))\n";
+    let program = support::binary("run-migrations");
+    let mut python = world.command("python3", &world.checkout());
+    let run: Run = python.args(["-c", init, program.to_str().unwrap(), "--json"]).output().unwrap().into();
+    let run = run.exits(0).tells("ok", None).json();
+    assert_eq!(ids(&run["ran"]), [D, E]);
 }
 
 #[test]
@@ -220,7 +336,8 @@ fn after_a_kill_check_says_what_the_interrupted_one_counts_as() {
         child.wait().unwrap();
         assert_eq!(world.state_file("migration_state.json")["intent"]["id"], D);
         world.write("effects.log", &format!("b\n{effect}"));
-        fs::write(world.path("go"), "").unwrap();
+        // The interrupted one is never let go, however long it takes to be ended.
+        put(&world, D, &script(&world, "d", ""));
         migrate(&world, &[]).exits(0).tells("ok", None);
         let state = world.state_file("migration_state.json");
         assert_eq!((state["records"][D]["status"].as_str(), &state["intent"]), (Some(status), &Value::Null));

@@ -237,6 +237,9 @@ fn manifest_lists_what_a_release_carries() {
     assert_eq!((list[0]["description"].as_str(), &list[2]["description"]), (Some("Writes b."), &Value::Null));
     migrate(&world, &[]).exits(0);
     assert_eq!(record(&world, B)["sha256"], list[0]["sha256"]);
+    put(&world, "1.10.0/001_f.py", "'half \\ud800'\ndef check(): return True\ndef migrate(): return True\n");
+    let odd = migrate(&world, &["manifest", "--from", "1.9.0"]).exits(0).json();
+    assert_eq!(odd["migrations"][0]["description"], "half \\ud800");
     let part = migrate(&world, &["manifest", "--from", "1.1.0", "--to", "v1.2.0"]).exits(0).json();
     assert_eq!((part["migrations"].as_array().unwrap().len(), &part["migrations"][0]["id"]), (1, &json!(D)));
     migrate(&world, &["manifest", "--from", "3.0.0"]).exits(0).tells("nothing", None);

@@ -22,6 +22,11 @@ deployment:
 
 KEY = re.compile(r"""(?P<name>[^\s#'"{}\[\],&*!|>%@`?:-][^:#]*?|"[^"]*"|'[^']*'|-[^\s:]+)\s*:(?:\s|$)""")
 
+# Keys that one line does not tell: `? key`, `&anchor key:`, `!tag key:`, `"k\u0065y":`.
+RIDDLE = re.compile(r"""[?&!]|"[^"]*\\""")
+# YAML's line ends; Python's own splitlines() knows more.
+LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+
 
 def check() -> bool:
     """True as well where there is no file, or one that lines cannot be added to: alpha is the default."""
@@ -36,8 +41,9 @@ def migrate() -> bool:
     if at is None or "deployment" in keys(lines, at):
         return True
     indent, end = at
-    newline = "\r\n" if lines and lines[0].endswith("\r\n") else "\n"
-    if end and not lines[end - 1].endswith("\n"):
+    newline = re.search(r"[\r\n]*$", lines[0])[0] if lines else ""
+    newline = newline or "\n"
+    if end and not lines[end - 1].endswith(("\r", "\n")):
         lines[end - 1] += newline
     section = SECTION if end else SECTION.lstrip("\n")
     lines[end:end] = [" " * indent * bool(line) + line + newline for line in section.splitlines()]
@@ -48,7 +54,7 @@ def migrate() -> bool:
 def read() -> list[str]:
     try:
         # Bytes, so that no line end is translated.
-        return CONFIG.read_bytes().decode("utf-8").splitlines(keepends=True)
+        return LINE.findall(CONFIG.read_bytes().decode("utf-8"))
     except FileNotFoundError:
         return []
 
@@ -66,10 +72,12 @@ def place(lines: list[str]) -> tuple[int, int] | None:
         if number and (text == "..." or (text.startswith("---") and indent is not None)):
             return (indent or 0, number)
         if indent is None and text.strip() and not text.lstrip().startswith("#") and not text.startswith(("%", "---")):
-            if not KEY.match(text.lstrip(" ")):
+            if not KEY.match(text.lstrip(" ")) or RIDDLE.match(text.lstrip(" ")):
                 return None
             indent = len(text) - len(text.lstrip(" "))
         elif indent is None and text.startswith("--- "):
+            return None
+        elif indent is not None and not text[:indent].strip() and RIDDLE.match(text[indent:]):
             return None
     return (indent or 0, len(lines))
 

@@ -32,7 +32,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         return finish(&outer, Ok(Outcome::new(Exit::Done, "ok", version_line("run-migrations"))));
     }
     match &flags.word {
-        None => finish(&outer, migrate(&outer, &flags)),
+        None => finish(&outer, migrate(&outer, &flags).map_err(with_all_keys)),
         Some(word) => words::run(&outer, word),
     }
 }
@@ -77,7 +77,7 @@ fn migrate(common: &Common, flags: &Flags) -> Result<Outcome, Halt> {
     if !flags.dry_run {
         Home::open(&rooms.env)?;
     }
-    let result = start(common, flags, &rooms).map_err(with_all_keys)?;
+    let result = start(common, flags, &rooms)?;
     let mut outcome = result.outcome();
     if flags.exit_code && outcome.exit == Exit::Done && !result.pending.is_empty() {
         outcome.exit = Exit::Available;

@@ -58,6 +58,9 @@ impl Batch<'_, '_, '_> {
     fn one(&mut self, id: &MigrationId, recovers: bool, logs: &mut ScriptLogs<'_>) -> Went {
         let began = Instant::now();
         logs.begin(id);
+        if let Some(number) = self.python.stopped() {
+            return failed(id, logs, Stage::Import, &stopped_by(number), Reason::Interrupted);
+        }
         let done = self.attempt(id, logs).and_then(|(ended, sha256)| match ended {
             Ended::Held if recovers => Ok((Some(Status::Recovered), sha256, ended)),
             Ended::Held => Ok((Some(Status::AlreadyApplied), sha256, ended)),
@@ -65,7 +68,7 @@ impl Batch<'_, '_, '_> {
             Ended::Failed(..) => self.book.drop_intent().map(|()| (None, sha256, ended)),
             Ended::Interrupted(..) => Ok((None, sha256, ended)),
         });
-        let failed = match done {
+        let (stage, error, reason) = match done {
             Ok((Some(status), sha256, _)) => match self.record(id, status, began.elapsed(), sha256) {
                 Ok(()) => {
                     logs.close();
@@ -75,15 +78,12 @@ impl Batch<'_, '_, '_> {
             },
             Ok((None, _, Ended::Failed(stage, error))) => (stage, error, Reason::MigrationFailed),
             Ok((None, _, Ended::Interrupted(stage, number))) => {
-                (stage, format!("stopped by signal {number}"), Reason::Interrupted)
+                (stage, stopped_by(number), Reason::Interrupted)
             }
             Ok(_) => (Stage::Import, "it ended in a way nobody knows".to_owned(), Reason::MigrationFailed),
             Err(halt) => (Stage::Import, halt.message, halt.reason),
         };
-        let (stage, error, reason) = failed;
-        let error = self.request.redactor.clean(&error);
-        let log = logs.close_failed(&error);
-        Went::Failed(Failure { id: id.clone(), stage, error, log, reason })
+        failed(id, logs, stage, &self.request.redactor.clean(&error), reason)
     }
 
     /// Runs the script; also returns the fingerprint of what was run.
@@ -126,4 +126,13 @@ impl Batch<'_, '_, '_> {
         };
         self.book.record(&id.to_string(), record)
     }
+}
+
+fn failed(id: &MigrationId, logs: &mut ScriptLogs<'_>, stage: Stage, error: &str, reason: Reason) -> Went {
+    let log = logs.close_failed(error);
+    Went::Failed(Failure { id: id.clone(), stage, error: error.to_owned(), log, reason })
+}
+
+fn stopped_by(number: i32) -> String {
+    format!("stopped by signal {number}")
 }

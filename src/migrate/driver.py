@@ -31,7 +31,7 @@ SHOWN = 600
 def script_process(request, word, go, report):
     """Never returns. Everything it needs is held here: the script can replace modules' names."""
     own, getpid, leave, fstat, write, read = os.getpid(), os.getpid, os._exit, os.fstat, os.write, os.read
-    encode, pipe_file = json.dumps, _identity(fstat(report))
+    encode, kind, pipe_file = json.dumps, type, _identity(fstat(report))
     path, shown = request["path"], request["name"]
 
     def leave_if_forked():
@@ -77,7 +77,7 @@ def script_process(request, word, go, report):
     def ask(stage, name):
         answer = attempt(stage, functions[name])
         leave_if_forked()
-        if type(answer) is not bool:
+        if kind(answer) is not bool:
             _finish()
             fail(stage, "%s() returned %s; it must return True or False" % (name, _shorten(answer)))
         return answer
@@ -243,6 +243,12 @@ class Requests:
         return None
 
 
+def one_line(text):
+    """One sentence, in characters that every reader can take: an exception's text may be anything."""
+    text = " ".join(part.strip() for part in text.splitlines() if part.strip())
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def answer(**message):
     data = (json.dumps(message) + "\n").encode()
     try:
@@ -405,7 +411,7 @@ class Script:
         if self.late:
             return {"failed": "timeout", "error": "not done after %g s (stage %s)" % (self.timeout, self.stage)}
         if self.result is not None and "failed" in self.result:
-            return {"failed": self.result["failed"]["stage"], "error": self.result["failed"]["error"]}
+            return {"failed": self.result["failed"]["stage"], "error": one_line(self.result["failed"]["error"])}
         return {"failed": self.stage, "error": self.how_it_ended()}
 
     def how_it_ended(self):

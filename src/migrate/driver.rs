@@ -49,6 +49,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Interpreter {
     session: Session,
     checkout: PathBuf,
+    stopped: Option<i32>,
 }
 
 /// How a script is to be run.
@@ -129,10 +130,15 @@ impl Interpreter {
         }
         let session =
             Session::start(&command, announce).map_err(|error| no_python(python, &format!("{error:#}")))?;
-        let mut interpreter = Self { session, checkout: checkout.to_owned() };
+        let mut interpreter = Self { session, checkout: checkout.to_owned(), stopped: None };
         interpreter.probe(python)?;
         interpreter.session.send(format!("{:08}{program}", program.len()).as_bytes());
         Ok(interpreter)
+    }
+
+    /// The signal that asked us to stop, where the script it was meant for was quicker.
+    pub fn stopped(&self) -> Option<i32> {
+        self.stopped
     }
 
     /// Sends a request and a line end.
@@ -184,6 +190,7 @@ impl Interpreter {
             stop: None,
         };
         let result = self.converse(&mut talk, hooks);
+        self.stopped = talk.stop;
         if result.is_err() || matches!(result, Ok(None)) {
             // The driver did not end the script, or cannot be believed any more.
             let _ = self.session.end();

@@ -27,6 +27,7 @@ def look_at(path):
     except (OSError, ValueError, UnicodeError, RecursionError, MemoryError) as error:
         return {"findings": [finding("error", None, "it cannot be read: %s" % error)]}
     doc = (ast.get_docstring(tree) or "").strip().partition("\n")[0].strip()
+    doc = doc.encode("utf-8", "backslashreplace").decode("utf-8")  # half a character is no text for others
     allowed = {word for line in source.splitlines() for word in allowances(line)}
     findings = faults(tree) + ([] if "network" in allowed else network(tree))
     return {"findings": findings, "doc": doc or None, "allowed": sorted(allowed)}

@@ -167,7 +167,8 @@ impl RunResult {
         let (what, next) = match failure.reason {
             Reason::MigrationFailed => (stage, "repair it and run it again: it resumes there"),
             Reason::Interrupted => ("was interrupted", "run it again to go on"),
-            _ => ("cannot be recorded", "put that right and run it again"),
+            _ if failure.stage == Stage::Verify => ("cannot be recorded", "put that right and run it again"),
+            _ => ("was not run", "put that right and run it again"),
         };
         let done = if self.ran.is_empty() {
             String::new()

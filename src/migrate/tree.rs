@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::io::ErrorKind;
+use std::fs::{DirEntry, File};
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -48,8 +49,8 @@ impl Tree {
     /// Reads `migrations/` of a checkout; a checkout without one has no scripts.
     pub fn read(checkout: &Path) -> anyhow::Result<Self> {
         let mut tree = Self::default();
-        for name in names_in(&checkout.join(FOLDER), &mut tree, FOLDER)? {
-            tree.look_at_version(checkout, &name)?;
+        for entry in entries_of(&checkout.join(FOLDER), &mut tree, FOLDER)? {
+            tree.look_at_version(checkout, &entry.file_name())?;
         }
         tree.scripts.sort_by(|a, b| a.id.cmp(&b.id));
         tree.find_doubles();
@@ -67,7 +68,7 @@ impl Tree {
         let text = name.to_string_lossy();
         let place = format!("{FOLDER}/{text}");
         let path = checkout.join(FOLDER).join(name);
-        if text.starts_with(|c: char| c.is_ascii_digit()) && is_almost_script(&text) {
+        if text.starts_with(char::is_numeric) && is_almost_script(&text) {
             self.fault(&place, "a script belongs into a folder of a version (v1.2.3)");
             return Ok(());
         }
@@ -84,17 +85,17 @@ impl Tree {
             self.fault(&place, "it is named like a version and is not a folder");
             return Ok(());
         }
-        for file in names_in(&path, self, &place)? {
-            self.look_at_script(&path, &place, &version, &file);
+        for entry in entries_of(&path, self, &place)? {
+            self.look_at_script(&entry, &place, &version);
         }
         Ok(())
     }
 
-    fn look_at_script(&mut self, dir: &Path, place: &str, version: &Version, name: &OsStr) {
+    fn look_at_script(&mut self, entry: &DirEntry, place: &str, version: &Version) {
+        let name = entry.file_name();
         let text = name.to_string_lossy();
-        let path = dir.join(name);
         match name.to_str().and_then(|file| MigrationId::new(version.clone(), file)) {
-            Some(id) if path.is_file() => self.scripts.push(Script { id, path }),
+            Some(id) if is_file(entry) => self.scripts.push(Script { id, path: entry.path() }),
             Some(_) => self.fault(&format!("{place}/{text}"), "it is named like a script and is not a file"),
             None if is_almost_script(&text) => self.fault(
                 &format!("{place}/{text}"),
@@ -122,15 +123,16 @@ impl Tree {
     }
 
     fn fault(&mut self, path: &str, problem: &str) {
-        self.faults.push(Fault { path: path.to_owned(), problem: problem.to_owned() });
+        // A name may hold a line end, or what a terminal obeys.
+        let shown = path.replace(char::is_control, "\u{fffd}");
+        self.faults.push(Fault { path: shown, problem: problem.to_owned() });
     }
 }
 
 impl Script {
     /// The sha256 (hex) of its text with LF line ends and without a byte order mark.
     pub fn fingerprint(&self) -> anyhow::Result<String> {
-        let bytes =
-            std::fs::read(&self.path).with_context(|| format!("cannot read {}", self.path.display()))?;
+        let bytes = read(&self.path).with_context(|| format!("cannot read {}", self.path.display()))?;
         Ok(fingerprint(&bytes))
     }
 }
@@ -140,12 +142,15 @@ pub fn fingerprint(bytes: &[u8]) -> String {
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let digest =
         if text.contains(&b'\r') { Sha256::digest(with_line_feeds(text)) } else { Sha256::digest(text) };
-    digest.iter().fold(String::with_capacity(64), |mut hex, byte| {
-        use std::fmt::Write as _;
-        // Writing to a string cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
+    digest.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+/// The whole file. Every script on record is read in every run, so its size is not asked first.
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(8 << 10);
+    File::open(path)?.take(u64::MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn with_line_feeds(text: &[u8]) -> Vec<u8> {
@@ -162,31 +167,40 @@ fn with_line_feeds(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The names in a folder; none when it is not there, a fault when it is not a folder.
-fn names_in(dir: &Path, tree: &mut Tree, place: &str) -> anyhow::Result<Vec<std::ffi::OsString>> {
+/// The folder mostly tells by itself; only a link has to be followed.
+fn is_file(entry: &DirEntry) -> bool {
+    entry.file_type().is_ok_and(|kind| kind.is_file()) || entry.path().is_file()
+}
+
+/// What is in a folder; nothing when it is not there, a fault when it is not a folder.
+fn entries_of(dir: &Path, tree: &mut Tree, place: &str) -> anyhow::Result<Vec<DirEntry>> {
     let entries = match std::fs::read_dir(dir) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::NotFound && !dir.is_symlink() => return Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            tree.fault(place, "it is a link that leads nowhere");
+            return Ok(Vec::new());
+        }
         Err(error) if error.kind() == ErrorKind::NotADirectory => {
             tree.fault(place, "it is not a folder");
             return Ok(Vec::new());
         }
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", dir.display())),
     };
-    let names: std::io::Result<Vec<_>> = entries.map(|entry| entry.map(|e| e.file_name())).collect();
-    names.with_context(|| format!("cannot read {}", dir.display()))
+    let entries: std::io::Result<Vec<_>> = entries.collect();
+    entries.with_context(|| format!("cannot read {}", dir.display()))
 }
 
 fn version_of(name: &str) -> Option<Version> {
     Version::parse_release(name.strip_prefix('v')?).filter(|version| format!("v{version}") == name)
 }
 
-/// `1.2.3`, `v1.2`, `V1.2.3`, `v01.2.3`, `v1.2.3-rc1`… but not `vendor` or `2024`.
+/// `1.2.3`, `v1.2`, `V1.2.3`, `v01.2.3`, `v1.2.3-rc1`, `v１.2.3`… but not `vendor` or `2024`.
 fn is_almost_version(name: &str) -> bool {
     let name = name.trim();
     let rest = name.trim_start_matches(['v', 'V', '-', '_', ' ', '.']);
     let marked = name.starts_with(['v', 'V']) || rest.contains('.');
-    marked && rest.starts_with(|c: char| c.is_ascii_digit())
+    marked && rest.starts_with(char::is_numeric)
 }
 
 /// A Python file, or something numbered that was meant to be one; what editors and merges leave
@@ -197,7 +211,7 @@ fn is_almost_script(name: &str) -> bool {
     if lower.starts_with(['.', '_', '#']) || LEFTOVERS.iter().any(|end| lower.ends_with(end)) {
         return false;
     }
-    let numbered = lower.starts_with(|c: char| c.is_ascii_digit());
+    let numbered = lower.starts_with(char::is_numeric);
     lower.ends_with(".py") || (numbered && (lower.contains(".py") || !lower.contains('.')))
 }
 
@@ -232,6 +246,9 @@ mod tests {
             ("v1.2.3.4", true),
             ("v1", true),
             ("v1.2.99999999999999999999", true),
+            ("v\u{ff11}.2.3", true),
+            ("v\u{661}.\u{662}.\u{663}", true),
+            ("\u{ff11}.2.3", true),
             ("vendor", false),
             ("v-next", false),
             ("2024-notes", false),
@@ -314,7 +331,21 @@ mod tests {
     fn no_folder_is_no_scripts() {
         let dir = tempfile::tempdir().unwrap();
         assert!(Tree::sound(dir.path()).unwrap().is_empty());
-        std::fs::write(dir.path().join("migrations"), "").unwrap();
+        let folder = dir.path().join("migrations");
+        std::fs::write(&folder, "").unwrap();
         assert!(Tree::sound(dir.path()).is_err());
+        // A folder that is mounted or linked and not there now is not one without scripts.
+        std::fs::remove_file(&folder).unwrap();
+        std::os::unix::fs::symlink("nowhere", &folder).unwrap();
+        assert!(Tree::sound(dir.path()).is_err());
+    }
+
+    #[test]
+    fn a_name_that_a_terminal_would_obey_is_shown_harmlessly() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("migrations/v1.2.0")).unwrap();
+        std::fs::write(dir.path().join("migrations/v1.2.0/001_\u{1b}[2J\n.py"), "").unwrap();
+        let faults = Tree::read(dir.path()).unwrap().faults;
+        assert_eq!(faults[0].path, "migrations/v1.2.0/001_\u{fffd}[2J\u{fffd}.py");
     }
 }

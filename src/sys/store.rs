@@ -91,6 +91,10 @@ impl JsonFile {
     fn parse<T: DeserializeOwned>(&self) -> Result<Option<T>, Halt> {
         let bytes = match std::fs::read(&self.path) {
             Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound && self.path.is_symlink() => {
+                // What it leads to may be away for now; that is not "nothing was ever stored".
+                return Err(self.damaged(&"it is a link that leads nowhere"));
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => {
                 return Err(Halt::failed(

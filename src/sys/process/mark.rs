@@ -46,13 +46,35 @@ impl ProcessMark {
     }
 }
 
+/// Whether a process group has a process that still runs. In a container whose first process reaps
+/// nobody, the dead of a killed run stay as zombies, and their group answers to signals for ever.
+#[cfg(target_os = "linux")]
+pub(super) fn has_living(group: u32) -> bool {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return true };
+    let wanted = group.to_string();
+    let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    numbers.filter_map(stat_fields).any(|fields| fields.get(2) == Some(&wanted) && fields[0] != "Z")
+}
+
+/// Elsewhere whoever can be signalled counts.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn has_living(_group: u32) -> bool {
+    true
+}
+
+/// `/proc/pid/stat` from its third field (the state) on. Source: proc(5).
+#[cfg(target_os = "linux")]
+fn stat_fields(pid: u32) -> Option<Vec<String>> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the name in parentheses and may hold anything, so count from its end.
+    Some(stat.rsplit_once(')')?.1.split_whitespace().map(str::to_owned).collect())
+}
+
 /// Boot id and clock ticks since boot. Source: proc(5), `/proc/pid/stat` field 22.
 #[cfg(target_os = "linux")]
 fn start_time(pid: u32) -> Option<String> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is the name in parentheses and may hold anything, so count from its end.
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    if fields.first() == Some(&"Z") {
+    let fields = stat_fields(pid)?;
+    if fields.first().is_some_and(|state| state == "Z") {
         return None;
     }
     let ticks = fields.get(19)?;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context;
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
 struct Signals {
     wake: UnixStream,
@@ -68,5 +68,7 @@ fn register() -> std::io::Result<Signals> {
         signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
     }
     signal_hook::low_level::pipe::register(SIGCHLD, write)?;
+    // A limit on file sizes then shows as an error of the write, which is reported, not as a death.
+    signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
     Ok(Signals { wake, outside_step, received })
 }

@@ -11,7 +11,7 @@ use anyhow::Context;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, Signal};
 
-use super::{End, Finished, GRACE, ProcessMark, Progress, Redactor, StepLog, signals};
+use super::{End, Finished, GRACE, ProcessMark, Progress, Redactor, StepLog, mark, signals};
 
 /// How often progress is told and, where no event says so, the process looked at.
 const TICK: Duration = Duration::from_millis(100);
@@ -177,6 +177,11 @@ pub fn end_group(group: u32, mut child: Option<&mut Child>, grace: Duration) -> 
                 let _ = child.try_wait();
             }
             if rustix::process::test_kill_process_group(pid).is_err() {
+                return true;
+            }
+            if !mark::has_living(group) {
+                // One that was born while we looked.
+                let _ = rustix::process::kill_process_group(pid, Signal::KILL);
                 return true;
             }
             if Instant::now() >= until {
