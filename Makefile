@@ -41,7 +41,7 @@ uninstall: ## Remove the programs from $(PREFIX)/bin
 # --- checks ---------------------------------------------------------------------------------
 
 test: ## Run all tests
-	@$(NEED) cargo cc git python3 make ssh-keygen
+	@$(NEED) cargo cc git python3 make ssh-keygen curl
 	@./scripts/test
 
 # Tests start programs, write files and panic; the strict rules are for what is shipped.

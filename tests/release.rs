@@ -144,12 +144,11 @@ fn host() -> World {
     world
 }
 
-/// Stands for git-cliff, which comes from the network: tells the range and the tag it was given.
+/// Stands for git-cliff, which comes from the network: tells the range it was given, and its commits.
 fn cliff(world: &World) -> String {
-    world.write(
-        "cliff",
-        "#!/bin/sh\nfor last; do :; done\necho \"### Range $last\"\necho \"$*\" >\"$0.log\"\n",
-    );
+    let text = "#!/bin/sh\nfor last; do :; done\ncase $last in *..*) ;; *) last=HEAD ;; esac\n\
+                echo \"### Range $last\"\ngit log --format='- %s' \"$last\"\necho \"$*\" >\"$0.log\"\n";
+    world.write("cliff", text);
     let path = world.path("cliff");
     fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     path.to_str().unwrap().to_owned()
@@ -180,7 +179,9 @@ fn a_release_with_migrations_has_a_manifest_and_lists_them() {
         ]})
     );
     let text = world.read("out/notes.md");
-    assert!(text.starts_with("## Changes\n\n### Range refs/tags/v1.0.0..refs/tags/v1.1.0\n"), "{text}");
+    let changes = "## Changes\n\n### Range refs/tags/v1.0.0..HEAD\n\
+                   - release 1.1.0\n- fix: a fault\n- feat(keys): rename the key\n";
+    assert!(text.starts_with(changes), "{text}");
     let (one, two) = (sha256(ONE), sha256(TWO));
     let list = format!(
         "- `1.1.0/001_rename_key.py`: Rename the key.\n  sha256 `{one}`\n\
@@ -214,7 +215,8 @@ fn a_release_without_migrations_has_no_manifest() {
     notes(&world, &cliff, "1.2.0").exits(0);
     let files: Vec<_> = fs::read_dir(world.path("out")).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(files, ["notes.md"], "the manifest of the release before is gone");
-    assert_eq!(world.read("out/notes.md"), "## Changes\n\n### Range refs/tags/v1.1.0..refs/tags/v1.2.0\n");
+    let text = "## Changes\n\n### Range refs/tags/v1.1.0..HEAD\n- release 1.2.0\n- feat!: another shape\n";
+    assert_eq!(world.read("out/notes.md"), text);
     let run = script(&world, "release-sums", ".", &["out"]).exits(0);
     assert!(!world.path("out/SHA256SUMS").exists(), "there is nothing to sum: {run:#?}");
 }
@@ -225,15 +227,17 @@ fn notes_go_from_the_version_before_to_the_tag_or_head() {
     let cliff = cliff(&world);
     world.tag("v9.0.0-rc.1");
     world.tag("nightly");
-    for (version, range) in [
-        ("1.0.0", "refs/tags/v1.0.0"),
-        ("1.1.5", "refs/tags/v1.1.0..HEAD"),
-        ("1.10.0", "refs/tags/v1.2.0..HEAD"),
-        ("9.0.0", "refs/tags/v1.2.0..HEAD"),
-        ("9.0.0-rc.1", "refs/tags/v1.2.0..refs/tags/v9.0.0-rc.1"),
+    for (version, range, newest) in [
+        ("1.0.0", "HEAD", "first version"),
+        ("1.1.5", "refs/tags/v1.1.0..HEAD", "fix: not released yet"),
+        ("1.10.0", "refs/tags/v1.2.0..HEAD", "fix: not released yet"),
+        ("9.0.0", "refs/tags/v1.2.0..HEAD", "fix: not released yet"),
+        ("9.0.0-rc.1", "refs/tags/v1.2.0..HEAD", "fix: not released yet"),
     ] {
         notes(&world, &cliff, version).exits(0);
-        assert!(world.read("out/notes.md").contains(&format!("### Range {range}\n")), "{version}: {range}");
+        let begins = format!("## Changes\n\n### Range {range}\n- {newest}\n");
+        let text = world.read("out/notes.md");
+        assert!(text.starts_with(&begins), "{version}: {text}");
     }
 }
 
@@ -257,6 +261,11 @@ fn the_changelog_is_made_from_the_commit_messages() {
     let world = host();
     fs::copy(root().join("cliff.toml"), world.path("work/cliff.toml")).unwrap();
     world.commit("chore: the tools of a release");
+    let work = world.path("work");
+    world.git_in(&work, &["checkout", "--quiet", "-b", "side"]);
+    world.git_in(&work, &["commit", "--quiet", "--allow-empty", "-m", "perf: on the side"]);
+    world.git_in(&work, &["checkout", "--quiet", "main"]);
+    world.git_in(&work, &["merge", "--quiet", "--no-ff", "-m", "feat: the side comes in", "side"]);
     let id = |subject: &str| {
         let line = world
             .git_in(&world.path("work"), &["log", "--format=%h", "--abbrev=7", &format!("--grep={subject}")]);
@@ -277,7 +286,12 @@ fn the_changelog_is_made_from_the_commit_messages() {
     assert!(!text.contains("A fault") && !text.contains("Not released yet"), "{text}");
     notes(&world, &cliff, "1.3.0").exits(0);
     let text = world.read("out/notes.md");
-    assert!(text.contains("Not released yet") && !text.contains("tools of a release"), "{text}");
+    assert!(text.contains("Not released yet") && text.contains("On the side"), "{text}");
+    assert!(!text.contains("tools of a release") && !text.contains("The side comes in"), "{text}");
+    assert!(!text.contains("Features"), "the merge was the only one: {text}");
+    notes(&world, &cliff, "1.0.0").exits(0);
+    let text = world.read("out/notes.md");
+    assert!(text.contains("First version") && !text.contains("Rename the key"), "{text}");
 }
 
 // What is packed.
