@@ -133,6 +133,7 @@ const TWO: &str = "def check():\n    return True\n\n\ndef migrate():\n    return
 fn host() -> World {
     let world = World::new();
     world.tag("v1.0.0");
+    world.write("work/migrations/v1.0.0/001_older.py", TWO);
     world.write("work/migrations/v1.1.0/001_rename_key.py", ONE);
     world.write("work/migrations/v1.1.0/002_more.py", TWO);
     world.commit("feat(keys): rename the key");
@@ -345,4 +346,53 @@ fn programs_that_are_not_there_are_named() {
     world.write("some/telec", "");
     let run = script(&world, "release-archive", ".", &["some", "t", "1.0.0", "out"]).exits(1);
     assert!(run.stderr.contains("some has no version-watch, apply-update, run-migrations"), "{run:#?}");
+}
+
+// Workflows.
+
+/// What a workflow runs, one command an entry.
+fn commands(workflow: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join(workflow)).unwrap();
+    text.lines().filter_map(|line| Some(line.split_once("run: ")?.1.to_owned())).collect()
+}
+
+#[test]
+fn a_workflow_only_calls_what_runs_on_any_machine() {
+    let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
+    for workflow in ["ci.yml", "release.yml"] {
+        let commands = commands(&format!(".github/workflows/{workflow}"));
+        assert!(commands.len() >= 5, "{commands:?}");
+        for command in commands {
+            let words: Vec<&str> = command.trim_start_matches("sudo ").split(' ').collect();
+            match words[0] {
+                "make" => assert!(makefile.contains(&format!("\n{}:", words[1])), "{command}"),
+                script => {
+                    assert!(script.starts_with("./scripts/") && root().join(script).is_file(), "{command}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_host_is_told_to_copy_every_script_that_its_workflows_call() {
+    let guide = fs::read_to_string(root().join("docs/project/procedure/releasing.md")).unwrap();
+    let copied = guide.lines().find(|line| line.starts_with("cp scripts/")).unwrap();
+    let tool = fs::read_to_string(root().join("scripts/tool")).unwrap();
+    let cliff = tool.lines().find_map(|line| line.trim().strip_prefix("git-cliff) version=")).unwrap();
+    let templates = "docs/templates/.github/workflows";
+    let all =
+        [commands(&format!("{templates}/ci.yml")), commands(&format!("{templates}/release.yml"))].concat();
+    let scripts: Vec<&str> = all.iter().filter_map(|c| c.strip_prefix("./")?.split(' ').next()).collect();
+    assert!(scripts.len() >= 4, "{all:?}");
+    for script in scripts {
+        assert!(copied.split(' ').any(|word| word == script), "{script} is not copied");
+    }
+    assert!(
+        all.contains(&format!("uv tool install git-cliff=={}", cliff.trim_end_matches(" ;;"))),
+        "{all:?}"
+    );
+    for target in ["make lint", "make test"] {
+        assert!(all.iter().any(|command| command == target), "{all:?}");
+    }
 }
