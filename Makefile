@@ -8,10 +8,10 @@ PROGRAMS = version-watch apply-update run-migrations telec
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help build demo test lint install uninstall deny msrv bench soak
+.PHONY: help build demo test lint install uninstall deny deny-offline msrv release-check bench soak
 
 help: ## List the targets
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1	\2/p' Makefile | awk -F'\t' '{ printf "make %-10s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1	\2/p' Makefile | awk -F'\t' '{ printf "make %-13s %s\n", $$1, $$2 }'
 
 # --- people ---------------------------------------------------------------------------------
 
@@ -41,7 +41,7 @@ uninstall: ## Remove the programs from $(PREFIX)/bin
 # --- checks ---------------------------------------------------------------------------------
 
 test: ## Run all tests
-	@$(NEED) cargo cc git python3 make ssh-keygen
+	@$(NEED) cargo cc git python3 make ssh-keygen curl
 	@./scripts/test
 
 # Tests start programs, write files and panic; the strict rules are for what is shipped.
@@ -60,8 +60,18 @@ deny: ## Check licences, advisories and sources of the dependencies (needs the n
 	@$(NEED) cargo cc
 	@./scripts/deny
 
+deny-offline: ## The same without the advisories, whose database is on the network
+	@$(NEED) cargo cc
+	@./scripts/deny licenses bans sources
+
 msrv: ## Check with the oldest Rust that Cargo.toml promises (rustup installs it)
 	@./scripts/msrv
+
+# --- releases -------------------------------------------------------------------------------
+
+release-check: ## Make and try the files of release VERSION for this machine, in target/release-check
+	@$(NEED) cargo cc git python3 venv
+	@./scripts/release-check "$(VERSION)"
 
 # --- measurements ---------------------------------------------------------------------------
 

@@ -8,21 +8,19 @@ use serde::Deserialize;
 
 use crate::version::Version;
 
-/// What a project file says.
+/// What the project files say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Project {
     /// The project's name.
     pub name: Option<String>,
     /// Its version, where it is a strict one.
     pub version: Option<Version>,
-    /// The file it was read from.
-    pub file: Option<&'static str>,
 }
 
 /// A project file's parser.
-type Parse = fn(&str) -> Option<Project>;
+type Parse = fn(&str) -> Option<Told>;
 
-/// The files, the first that tells a name or version wins.
+/// The files, in the order in which they are asked.
 const FILES: &[(&str, Parse)] =
     &[("pyproject.toml", pyproject), ("Cargo.toml", cargo), ("package.json", package_json)];
 
@@ -40,20 +38,20 @@ impl Project {
         })
     }
 
-    /// The same from any source of files, such as another commit's tree.
+    /// The same from any source of files, such as another commit's tree. Name and version are each
+    /// the first that is told: a `pyproject.toml` whose version is dynamic leaves it to the others.
     pub fn from_files(mut text_of: impl FnMut(&str) -> Option<String>) -> Self {
-        let told = FILES.iter().find_map(|(file, parse)| {
-            let text = text_of(file)?;
-            let project = parse(text.strip_prefix('\u{feff}').unwrap_or(&text))?;
-            Some(Self { file: Some(file), ..project })
-        });
-        told.unwrap_or_default()
-    }
-
-    fn new(name: Option<String>, version: Option<&str>) -> Option<Self> {
-        let version = version.and_then(|v| Version::parse(v.trim()));
-        let name = name.filter(|n| !n.trim().is_empty());
-        (name.is_some() || version.is_some()).then_some(Self { name, version, file: None })
+        let mut told = Told::default();
+        for (file, parse) in FILES {
+            if told.name.is_some() && told.version.is_some() {
+                break;
+            }
+            let Some(text) = text_of(file) else { continue };
+            if let Some(more) = parse(text.strip_prefix('\u{feff}').unwrap_or(&text)) {
+                told = Told { name: told.name.or(more.name), version: told.version.or(more.version) };
+            }
+        }
+        Self { name: told.name, version: told.version.and_then(|text| Version::parse(&text)) }
     }
 }
 
@@ -63,62 +61,79 @@ pub fn installed_version(tags_at_head: &[String], project: &Project) -> Option<V
     highest.or_else(|| project.version.clone())
 }
 
+/// What one file tells, blanks left out. Its version may turn out to be no strict one.
+#[derive(Default)]
+struct Told {
+    name: Option<String>,
+    version: Option<String>,
+}
+
+impl Told {
+    fn new(name: Option<&str>, version: Option<&str>) -> Self {
+        let text = |told: Option<&str>| Some(told?.trim().to_owned()).filter(|text| !text.is_empty());
+        Self { name: text(name), version: text(version) }
+    }
+}
+
 /// Name and version in any of the tables; a field of another type (`version.workspace = true`)
 /// counts as not told.
 #[derive(Default, Deserialize)]
-struct Told {
+struct Table {
     name: Option<toml::Value>,
     version: Option<toml::Value>,
 }
 
-impl Told {
-    fn project(self) -> Option<Project> {
-        let name = self.name.as_ref().and_then(toml::Value::as_str).map(str::to_owned);
-        Project::new(name, self.version.as_ref().and_then(toml::Value::as_str))
+impl Table {
+    fn told(&self) -> Told {
+        Told::new(text(self.name.as_ref()), text(self.version.as_ref()))
     }
+}
+
+fn text(value: Option<&toml::Value>) -> Option<&str> {
+    value?.as_str()
 }
 
 #[derive(Deserialize)]
 struct PyProject {
-    project: Option<Told>,
+    project: Option<Table>,
     tool: Option<PyTool>,
 }
 
 #[derive(Deserialize)]
 struct PyTool {
-    poetry: Option<Told>,
+    poetry: Option<Table>,
 }
 
-fn pyproject(text: &str) -> Option<Project> {
+fn pyproject(text: &str) -> Option<Told> {
     let file: PyProject = toml::from_str(text).ok()?;
     let standard = file.project.unwrap_or_default();
     let poetry = file.tool.and_then(|t| t.poetry).unwrap_or_default();
-    Told { name: standard.name.or(poetry.name), version: standard.version.or(poetry.version) }.project()
+    Some(Table { name: standard.name.or(poetry.name), version: standard.version.or(poetry.version) }.told())
 }
 
 #[derive(Deserialize)]
 struct CargoToml {
-    package: Option<Told>,
+    package: Option<Table>,
     workspace: Option<CargoWorkspace>,
 }
 
 #[derive(Deserialize)]
 struct CargoWorkspace {
-    package: Option<Told>,
+    package: Option<Table>,
 }
 
-fn cargo(text: &str) -> Option<Project> {
+fn cargo(text: &str) -> Option<Told> {
     let file: CargoToml = toml::from_str(text).ok()?;
     let package = file.package.unwrap_or_default();
     let shared = file.workspace.and_then(|w| w.package).unwrap_or_default();
     let is_text = |v: &toml::Value| v.is_str();
-    Told { name: package.name, version: package.version.filter(is_text).or(shared.version) }.project()
+    Some(Table { name: package.name, version: package.version.filter(is_text).or(shared.version) }.told())
 }
 
-fn package_json(text: &str) -> Option<Project> {
+fn package_json(text: &str) -> Option<Told> {
     let file: serde_json::Value = serde_json::from_str(text).ok()?;
     let field = |key: &str| file.get(key)?.as_str();
-    Project::new(field("name").map(str::to_owned), field("version"))
+    Some(Told::new(field("name"), field("version")))
 }
 
 #[cfg(test)]
@@ -169,16 +184,29 @@ mod tests {
         }
     }
 
+    /// Name and version where the three files are these.
+    fn of_three(files: [&str; 3]) -> (Option<String>, Option<Version>) {
+        let place = |file: &str| FILES.iter().position(|(name, _)| *name == file).unwrap();
+        let project = Project::from_files(|file| Some(files[place(file)].to_owned()));
+        (project.name, project.version)
+    }
+
     #[test]
-    fn the_first_file_that_tells_anything_wins() {
-        let project = Project::from_files(|file| {
-            Some(match file {
-                "pyproject.toml" => "[tool.black]\n".to_owned(),
-                "Cargo.toml" => "[package]\nname = \"c\"\nversion = \"1.0.0\"".to_owned(),
-                _ => "{\"name\": \"j\", \"version\": \"9.0.0\"}".to_owned(),
-            })
-        });
-        assert_eq!((project.file, project.name.as_deref()), (Some("Cargo.toml"), Some("c")));
+    fn name_and_version_are_each_the_first_that_is_told() {
+        let cargo = "[package]\nname = \"c\"\nversion = \"1.0.0\"";
+        let package = "{\"name\": \"j\", \"version\": \"9.0.0\"}";
+        let dynamic = "[project]\nname = \"p\"\ndynamic = [\"version\"]";
+        for (files, name, told) in [
+            (["[tool.black]\n", cargo, package], "c", version("1.0.0")),
+            ([dynamic, cargo, package], "p", version("1.0.0")),
+            ([dynamic, "[workspace]", package], "p", version("9.0.0")),
+            ([dynamic, "[workspace]", "{}"], "p", None),
+            (["[project]\nversion = \"2.0.0\"", cargo, package], "c", version("2.0.0")),
+            // A version that is not a strict one is still the project's: no other file's counts.
+            (["[project]\nname = \"p\"\nversion = \"2024.1\"", cargo, package], "p", None),
+        ] {
+            assert_eq!(of_three(files), (Some(name.to_owned()), told), "{files:?}");
+        }
     }
 
     #[test]

@@ -105,7 +105,9 @@ pub fn on_terminal() -> bool {
     std::io::stderr().is_terminal()
 }
 
-/// `NAME VERSION`, for `--version`.
+/// `NAME VERSION (COMMIT)`, for `--version`; a build from an archive has no commit.
 pub fn version_line(program: &str) -> String {
-    format!("{program} {}", env!("CARGO_PKG_VERSION"))
+    let commit = env!("TELECLAUDE_COMMIT");
+    let built_from = if commit.is_empty() { String::new() } else { format!(" ({commit})") };
+    format!("{program} {}{built_from}", env!("CARGO_PKG_VERSION"))
 }
