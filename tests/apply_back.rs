@@ -69,12 +69,13 @@ fn stopped_while_migrations_are_asked_it_asks_again() {
 }
 
 /// Starts a daemon in the very group of the step, and hangs while `hang` is there.
-const RESTART: &str = "echo restart $(cat VERSION) >> $HOME/restarts\nsleep 1000 &\necho $! > $HOME/daemon.pid\n\
+const RESTART: &str = "echo restart $(cat VERSION) >> $HOME/restarts\n\
+    sh -c 'while :; do touch $HOME/beat; sleep 0.05; done' &\necho $! > $HOME/daemon.pid\n\
     touch $HOME/restarted\nwhile [ -e $HOME/hang ]; do sleep 0.02; done\n";
 
-/// Healthy: the daemon is there and the version is good. A bad one makes the next restart hang.
-const STATUS: &str = "[ ! -e BROKEN ] || { touch $HOME/hang; rm -f $HOME/restarted; exit 1; }\n\
-    kill -0 $(cat $HOME/daemon.pid)\n";
+/// Healthy: the daemon's heart beats and the version is good. A bad one makes the next restart hang.
+const STATUS: &str = "[ ! -e BROKEN ] || { rm -f $HOME/restarted; touch $HOME/hang; exit 1; }\n\
+    rm -f $HOME/beat\nsleep 0.4\ntest -e $HOME/beat\n";
 
 #[test]
 fn a_restart_that_is_killed_twice_on_the_way_back_is_begun_anew() {

@@ -3,9 +3,9 @@
 
 use super::journal::{Cause, Phase, UndoStage};
 use super::steps::{self, Next};
-use super::transaction::{Stop, Transaction};
+use super::transaction::{Stop, Transaction, plain_cause};
 use super::{finish, undo};
-use crate::outcome::{Halt, Outcome};
+use crate::outcome::{Halt, Outcome, Reason};
 
 /// Drives a transaction, entered at its journal's phase or stage, to its end.
 pub fn drive(tx: &mut Transaction<'_>) -> Result<Outcome, Halt> {
@@ -30,9 +30,16 @@ fn forward(tx: &mut Transaction<'_>) -> Result<Option<Outcome>, Halt> {
         (Ok(Next::Go), Some(next)) => tx.enter(next).map(|()| None),
         (Ok(Next::Go), None) => finish::deployed(tx).map(Some),
         (Err(Stop::Refused(halt)), _) => finish::refused(tx, halt).map(Some),
+        (Err(Stop::Broken(halt)), _) if halt.reason == Reason::IoError => turn(tx, own_fault(phase, &halt)),
         (Err(Stop::Broken(halt)), _) => Err(halt),
         (Err(Stop::Failed(cause)), _) => turn(tx, *cause),
     }
+}
+
+/// What this computer refused would be refused to the next run as well.
+fn own_fault(phase: Phase, halt: &Halt) -> Cause {
+    let cause = plain_cause(phase, format!("{} failed: {halt}", phase.step()));
+    Cause { reason: halt.reason.code().to_owned(), ..cause }
 }
 
 /// A phase failed: nothing to undo, or not wanted, or back from here on.

@@ -217,7 +217,9 @@ impl Fetch<'_> {
             return Err(runner.failed(&git_words(&words), &finished));
         };
         let said = complaint(&finished.tail);
-        let message = format!("cannot fetch from {}: {said}; it is tried again at the next run", self.remote);
+        let hint = if reason == Reason::BranchMissing { " (the branch is deployment.branch)" } else { "" };
+        let message =
+            format!("cannot fetch from {}: {said}{hint}; it is tried again at the next run", self.remote);
         Err(Stop::Refused(Halt::unreachable(reason, message)))
     }
 

@@ -59,6 +59,7 @@ pub fn undone(tx: &mut Transaction<'_>) -> Result<Outcome, Halt> {
     if tx.journal.awaiting_caller {
         message += "; restart the daemon to run it";
     }
+    message += &kept(&tx.journal);
     message += &next.1;
     close(tx, Standing::RolledBack, ("rolled_back", Some(&cause), &message))?;
     let mut outcome = Outcome::new(Exit::Failed, "rolled_back", message);
@@ -222,6 +223,21 @@ fn with_failure(outcome: Outcome, cause: &Cause, next: &Value) -> Outcome {
     outcome.with("error", error).with("next_try_at", next.clone())
 }
 
+/// What people changed or committed meanwhile, and where it is now.
+fn kept(j: &Journal) -> String {
+    let files = match j.kept.as_slice() {
+        [] => String::new(),
+        kept => format!("; changed while it ran, kept as: {}", paths(kept).join(", ")),
+    };
+    let commits = j.kept_commits.as_ref();
+    let commits = commits.map(|kept| format!("; commits made while it ran are on branch {}", kept.branch));
+    files + &commits.unwrap_or_default()
+}
+
+fn paths(paths: &[std::path::PathBuf]) -> Vec<String> {
+    paths.iter().map(|p| p.display().to_string()).collect()
+}
+
 /// The facts every result of an attempt carries.
 pub fn with_facts(outcome: Outcome, j: &Journal) -> Outcome {
     let commits = |c: &CommitId| Value::from(c.as_str());
@@ -240,10 +256,7 @@ pub fn with_facts(outcome: Outcome, j: &Journal) -> Outcome {
     if !j.local_edits.is_empty() {
         outcome.lines.push(format!("local edits left alone: {}", j.local_edits.join(", ")));
     }
-    if !j.kept.is_empty() {
-        let kept: Vec<String> = j.kept.iter().map(|p| p.display().to_string()).collect();
-        outcome.lines.push(format!("changed while it ran, kept as: {}", kept.join(", ")));
-        outcome = outcome.with("kept", kept);
-    }
     outcome
+        .with("kept", paths(&j.kept))
+        .with("kept_branch", j.kept_commits.as_ref().map(|k| k.branch.clone()))
 }

@@ -5,10 +5,17 @@ use std::ffi::OsString;
 
 use super::journal::{HeadPlace, Journal};
 use crate::checkout::Checkout;
+use crate::outcome::{Halt, Reason};
+use crate::version::CommitId;
 
 /// The git commands that take HEAD to `place`, given where it is now. A branch is moved only from
-/// where it is known to be.
-pub fn moves(checkout: &Checkout, place: &HeadPlace, note: &str) -> anyhow::Result<Vec<Vec<OsString>>> {
+/// one of the commits where it is `known` to be.
+pub fn moves(
+    checkout: &Checkout,
+    place: &HeadPlace,
+    known: &[&CommitId],
+    note: &str,
+) -> Result<Vec<Vec<OsString>>, Halt> {
     let git = checkout.git();
     let symbolic = git.run(&["symbolic-ref", "--quiet", "HEAD"])?;
     let now_at = String::from_utf8_lossy(&symbolic.stdout).trim().to_owned();
@@ -22,6 +29,15 @@ pub fn moves(checkout: &Checkout, place: &HeadPlace, note: &str) -> anyhow::Resu
     let mut commands = Vec::new();
     let tip = tip(checkout, &name)?;
     if tip != place.commit.as_str() {
+        if !tip.is_empty() && !known.iter().any(|c| c.as_str() == tip) {
+            return Err(Halt::blocked(
+                Reason::Diverged,
+                format!(
+                    "branch {branch} was moved to {tip} while the update ran; 'git branch --force {branch} {}' lets the next run go on",
+                    known[0]
+                ),
+            ));
+        }
         let old = if tip.is_empty() { "0".repeat(place.commit.as_str().len()) } else { tip };
         commands.push(words(&["update-ref", "-m", note, &name, place.commit.as_str(), &old]));
     }

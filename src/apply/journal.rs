@@ -160,6 +160,15 @@ pub struct HeadPlace {
     pub commit: CommitId,
 }
 
+/// Commits that somebody made while the update ran.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptCommits {
+    /// The newest of them.
+    pub commit: CommitId,
+    /// The branch that has them.
+    pub branch: String,
+}
+
 /// The commands and limits of this transaction. Kept here because the configuration file itself
 /// may be what an update breaks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -281,6 +290,9 @@ pub struct Journal {
     pub restarts_back: u32,
     /// Files saved beside themselves because they were changed while the update ran.
     pub kept: Vec<PathBuf>,
+    /// Where commits are that somebody made upon the new version before it was undone: a branch.
+    #[serde(default)]
+    pub kept_commits: Option<KeptCommits>,
     /// Why it goes back, or stopped.
     pub cause: Option<Cause>,
     /// Commands and limits.

@@ -23,6 +23,7 @@ mod steps;
 pub mod transaction;
 pub mod tree;
 mod undo;
+mod whereabouts;
 
 use std::time::Duration;
 
@@ -96,15 +97,24 @@ pub fn take_up_dead_run(
     if journal.stopped {
         return Ok(None);
     }
-    may_be_taken_up(rooms.checkout, &journal, request.retry)?;
+    may_be_taken_up(rooms.home, rooms.checkout, &journal, request.retry)?;
     recover::take_up(rooms, journal, progress_of(request)).map(Some)
 }
 
 /// Whether this run may end what a dead one left.
-fn may_be_taken_up(checkout: &Checkout, journal: &Journal, retry: bool) -> Result<(), Halt> {
+fn may_be_taken_up(home: &Home, checkout: &Checkout, journal: &Journal, retry: bool) -> Result<(), Halt> {
     if journal.repo != checkout.top() {
         let repo = journal.repo.display();
-        let message = format!("an update of {repo} is not finished; run 'apply-update --repo {repo}' first");
+        let message = if journal.repo.is_dir() {
+            format!("an update of {repo} is not finished; run 'apply-update --repo {repo}' first")
+        } else {
+            format!(
+                "an update of {repo} is not finished, and that is not there any more: if the checkout was moved, \
+                 move it back and run 'apply-update --repo {repo}'; if it is gone for good, \
+                 remove {}",
+                home.journal().path().display()
+            )
+        };
         return Err(Halt::blocked(Reason::OtherCheckout, message));
     }
     if journal.undo_failures >= journal.commands.max_attempts && !retry {
@@ -272,6 +282,7 @@ impl Applier<'_> {
             restarts_begun: 0,
             restarts_back: 0,
             kept: vec![],
+            kept_commits: None,
             cause: None,
             commands: Commands::of(self.settings, request.no_restart),
             started_at: now,

@@ -191,7 +191,7 @@ impl Applier<'_> {
             deferred: running.then(|| Halt::busy("another apply-update is at work")),
             local_edits: vec![],
         };
-        outlook.note(may_be_taken_up(self.checkout, journal, request.retry))?;
+        outlook.note(may_be_taken_up(self.home, self.checkout, journal, request.retry))?;
         self.look_into(&mut outlook)?;
         outlook.local_edits.clone_from(&journal.local_edits);
         Ok(outlook)

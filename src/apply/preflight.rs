@@ -48,6 +48,12 @@ pub fn before_fetch(
 
 /// Nothing is under way and nobody else works on the index.
 fn quiet(checkout: &Checkout) -> Result<(), Halt> {
+    nothing_under_way(checkout)?;
+    index_is_free(checkout)
+}
+
+/// No merge, rebase or the like is under way.
+pub fn nothing_under_way(checkout: &Checkout) -> Result<(), Halt> {
     for (file, what, finish) in OPERATIONS {
         if checkout.git_dir().join(file).exists() {
             return Err(Halt::blocked(
@@ -56,7 +62,7 @@ fn quiet(checkout: &Checkout) -> Result<(), Halt> {
             ));
         }
     }
-    index_is_free(checkout)
+    Ok(())
 }
 
 fn index_is_free(checkout: &Checkout) -> Result<(), Halt> {
@@ -90,7 +96,27 @@ fn heads(
         ));
     }
     let new = HeadPlace { branch: tag.is_none().then(|| branch.to_owned()), commit: to.clone() };
+    if new.branch.is_some() && old.branch.is_none() {
+        not_in_another_worktree(checkout, branch)?;
+    }
     Ok((old, new))
+}
+
+/// Moving a branch that another worktree has checked out would turn its files into edits.
+fn not_in_another_worktree(checkout: &Checkout, branch: &str) -> Result<(), Halt> {
+    let list = checkout.git().text(&["worktree", "list", "--porcelain"])?;
+    let wanted = format!("branch refs/heads/{branch}");
+    let found = list.split("\n\n").find(|entry| entry.lines().any(|line| line == wanted));
+    let Some(place) = found.and_then(|entry| entry.lines().next()?.strip_prefix("worktree ")) else {
+        return Ok(());
+    };
+    Err(Halt::blocked(
+        Reason::WrongBranch,
+        format!(
+            "branch {branch}, which the update moves, is checked out in the worktree {place}; \
+             'git worktree remove {place}', or 'git switch' to another branch there, lets updates go on"
+        ),
+    ))
 }
 
 /// Where HEAD is.

@@ -7,13 +7,14 @@ use super::fetch::Fetch;
 use super::journal::{Cause, HeadPlace, Phase};
 use super::transaction::{Stop, Transaction, failed_plainly, plain_cause};
 use super::tree::{self, Goal};
+use super::whereabouts::{self, Whereabouts};
 use super::{head, ready, snapshot};
 use crate::migrate::{self, Event, MigrationId, RunResult, Watcher};
 use crate::outcome::{Halt, Reason};
 use crate::project::Project;
 use crate::sys::process::{Finished, ProcessMark};
 use crate::sys::warning::warn;
-use crate::version::{ChannelName, Version};
+use crate::version::{ChannelName, CommitId, Version};
 
 /// First pause between two health checks; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -36,8 +37,14 @@ pub fn perform(tx: &mut Transaction<'_>) -> Result<Next, Stop> {
         Phase::CheckingOut => check_out(tx)?,
         Phase::Migrating => run_migrations(tx)?,
         Phase::Installing => install(tx)?,
-        Phase::Restarting => return restart(tx),
-        Phase::Verifying => verify(tx)?,
+        Phase::Restarting => {
+            stands_on_target(tx)?;
+            return restart(tx);
+        }
+        Phase::Verifying => {
+            verify(tx)?;
+            stands_on_target(tx)?;
+        }
     }
     Ok(Next::Go)
 }
@@ -70,6 +77,7 @@ fn fetch_and_check(tx: &mut Transaction<'_>) -> Result<(), Stop> {
 /// Files, index, HEAD. The first try is git's own merge, which refuses rather than overwrite; what
 /// a dead run left half done is settled instead.
 fn check_out(tx: &mut Transaction<'_>) -> Result<(), Stop> {
+    undisturbed(tx)?;
     if tx.resumed {
         tx.settle(Goal::New)?;
     } else {
@@ -77,8 +85,37 @@ fn check_out(tx: &mut Transaction<'_>) -> Result<(), Stop> {
         let command = tree::advance_command(&tx.journal.from_commit, &tx.journal.to_commit);
         tx.run_git(Phase::CheckingOut, &command.map(OsString::from))?;
     }
+    undisturbed(tx)?;
     let place = tx.journal.new_head.clone();
     move_head(tx, &place)
+}
+
+/// Before HEAD moves: it is where this update knows it to be.
+fn undisturbed(tx: &Transaction<'_>) -> Result<(), Stop> {
+    match whereabouts::look(tx.top(), &tx.journal)? {
+        Whereabouts::Old | Whereabouts::New => Ok(()),
+        Whereabouts::Elsewhere(halt) => Err(Stop::Broken(halt)),
+        Whereabouts::UponOld | Whereabouts::UponNew(..) => {
+            Err(left_meanwhile(tx, Reason::LocalCommits, "commits were made in the checkout"))
+        }
+    }
+}
+
+/// What is restarted and found healthy is the new version, not what somebody switched to.
+fn stands_on_target(tx: &Transaction<'_>) -> Result<(), Stop> {
+    match whereabouts::look(tx.top(), &tx.journal)? {
+        Whereabouts::New | Whereabouts::UponNew(..) => Ok(()),
+        Whereabouts::Elsewhere(halt) => Err(Stop::Broken(halt)),
+        Whereabouts::Old | Whereabouts::UponOld => {
+            Err(left_meanwhile(tx, Reason::WrongBranch, "HEAD was taken back"))
+        }
+    }
+}
+
+fn left_meanwhile(tx: &Transaction<'_>, reason: Reason, what: &str) -> Stop {
+    let message = format!("{what} while the update to {} ran", tx.journal.to);
+    let cause = plain_cause(tx.journal.phase, message);
+    Stop::Failed(Box::new(Cause { reason: reason.code().to_owned(), ..cause }))
 }
 
 /// Touched but unchanged files must not look changed to the merge. Its exit code tells of edited
@@ -91,7 +128,11 @@ fn refresh_index(tx: &mut Transaction<'_>) -> Result<(), Stop> {
 /// Takes HEAD to a place, wherever it is now.
 pub fn move_head(tx: &mut Transaction<'_>, place: &HeadPlace) -> Result<(), Stop> {
     let note = format!("apply-update: {} -> {}", tx.journal.from, tx.journal.to);
-    for command in head::moves(tx.rooms.checkout, place, &note)? {
+    let j = &tx.journal;
+    let kept = j.kept_commits.as_ref().map(|kept| &kept.commit);
+    let known: Vec<&CommitId> =
+        [&j.from_commit, &j.to_commit].into_iter().chain(&j.branch_before).chain(kept).collect();
+    for command in head::moves(tx.rooms.checkout, place, &known, &note)? {
         tx.run_git(Phase::CheckingOut, &command)?;
     }
     Ok(())

@@ -1,14 +1,18 @@
 //! The way back, stage by stage: snapshot, migrations, checkout, install, restart, health of the
 //! previous version. Each is safe to begin again after a kill.
 
-use super::journal::{Cause, Phase, UndoStage};
+use std::ffi::OsString;
+
+use super::journal::{Cause, KeptCommits, Phase, UndoStage};
 use super::transaction::{Stop, Transaction, plain_cause};
 use super::tree::Goal;
+use super::whereabouts::{self, Whereabouts};
 use super::{head, snapshot, steps};
 use crate::migrate::{self, MigrationId};
 use crate::outcome::{Halt, Reason};
 use crate::sys::process::Finished;
 use crate::sys::warning::warn;
+use crate::version::CommitId;
 
 /// Performs one stage of going back.
 pub fn perform(tx: &mut Transaction<'_>, stage: UndoStage) -> Result<(), Stop> {
@@ -23,6 +27,9 @@ pub fn perform(tx: &mut Transaction<'_>, stage: UndoStage) -> Result<(), Stop> {
 }
 
 fn put_back(tx: &mut Transaction<'_>) -> Result<(), Stop> {
+    if let Whereabouts::Elsewhere(halt) = whereabouts::look(tx.top(), &tx.journal)? {
+        return Err(Stop::Broken(halt));
+    }
     if tx.journal.phase < Phase::Migrating {
         return Ok(());
     }
@@ -67,6 +74,14 @@ fn check_out_old(tx: &mut Transaction<'_>) -> Result<(), Stop> {
     if tx.journal.phase < Phase::CheckingOut {
         return Ok(());
     }
+    let now = whereabouts::look(tx.top(), &tx.journal)?;
+    match now {
+        Whereabouts::Elsewhere(halt) => return Err(Stop::Broken(halt)),
+        // What somebody committed upon the old version stays where it is.
+        Whereabouts::UponOld => return tx.settle(Goal::Old),
+        Whereabouts::UponNew(commit, branch) => keep_commits(tx, commit, branch)?,
+        Whereabouts::Old | Whereabouts::New => {}
+    }
     tx.settle(Goal::Old)?;
     let place = tx.journal.old_head.clone();
     steps::move_head(tx, &place)?;
@@ -74,6 +89,22 @@ fn check_out_old(tx: &mut Transaction<'_>) -> Result<(), Stop> {
         tx.run_git(Phase::CheckingOut, &command)?;
     }
     Ok(())
+}
+
+/// Commits that were made upon the new version stay on a branch, and are told.
+fn keep_commits(tx: &mut Transaction<'_>, commit: CommitId, branch: Option<String>) -> Result<(), Stop> {
+    let moved = branch == tx.journal.old_head.branch || branch == tx.journal.new_head.branch;
+    let branch = match branch.filter(|_| !moved) {
+        Some(own) => own,
+        None => {
+            let name = format!("kept-{}", tx.journal.id);
+            let words = ["update-ref", &format!("refs/heads/{name}"), commit.as_str()];
+            tx.run_git(Phase::CheckingOut, &words.map(OsString::from))?;
+            name
+        }
+    };
+    tx.journal.kept_commits = Some(KeptCommits { commit, branch });
+    Ok(tx.save()?)
 }
 
 fn install_old(tx: &mut Transaction<'_>) -> Result<(), Stop> {
@@ -123,7 +154,8 @@ fn run(tx: &mut Transaction<'_>, phase: Phase, command: &[String]) -> Result<Fin
 pub fn by_hand(tx: &Transaction<'_>) -> Vec<String> {
     let j = &tx.journal;
     let place = match &j.old_head.branch {
-        Some(branch) => format!("git switch {branch} && git merge --ff-only {}", j.from_commit),
+        // --keep refuses rather than lose an edit.
+        Some(branch) => format!("git switch {branch} && git reset --keep {}", j.from_commit),
         None => format!("git switch --detach {}", j.from_commit),
     };
     let mut lines = vec![format!("cd {}", tx.top().display()), place];

@@ -238,7 +238,10 @@ impl Invocation {
                 None => command.env_remove(name),
             };
         }
-        let child = command.spawn().with_context(|| format!("cannot run {}", self.argv[0].display()))?;
+        let child = command.spawn().with_context(|| {
+            let gone = if self.cwd.is_dir() { "" } else { ": its working directory is gone" };
+            format!("cannot run {}{gone}", self.argv[0].display())
+        })?;
         // It holds the other ends of what the child speaks into.
         drop(command);
         let (Some(announce), Some(gate)) = (announce, gate) else { return Ok(child) };

@@ -1,0 +1,69 @@
+//! Where HEAD is while an update runs. The checkout is its owner's: they may commit, switch or begin
+//! a rebase at any moment, and no commit of theirs may be dropped for it. Looks only.
+
+use super::journal::Journal;
+use super::preflight;
+use crate::checkout::{Checkout, Head};
+use crate::outcome::{Halt, Reason};
+use crate::version::CommitId;
+
+/// Where HEAD is, seen from a transaction.
+#[derive(Debug)]
+pub enum Whereabouts {
+    /// Where the transaction found it.
+    Old,
+    /// Where the transaction takes it.
+    New,
+    /// On commits that somebody made upon the new version; the branch they are on, if they are.
+    UponNew(CommitId, Option<String>),
+    /// On commits that somebody made upon the old version.
+    UponOld,
+    /// Somewhere else: nothing is moved before its owner has come back.
+    Elsewhere(Halt),
+}
+
+/// Looks where HEAD is now.
+pub fn look(top: &std::path::Path, journal: &Journal) -> Result<Whereabouts, Halt> {
+    let now = Checkout::open(top)?;
+    if let Err(halt) = preflight::nothing_under_way(&now) {
+        return Ok(Whereabouts::Elsewhere(halt));
+    }
+    let branch = branch_of(&now);
+    let ours = branch == journal.old_head.branch || branch == journal.new_head.branch;
+    let head = now.commit();
+    let upon = |base: &CommitId| Ok::<bool, Halt>(now.has(base)? && now.is_ancestor(base, head)?);
+    Ok(if ours && *head == journal.to_commit {
+        Whereabouts::New
+    } else if ours && *head == journal.from_commit {
+        Whereabouts::Old
+    } else if !journal.older && upon(&journal.to_commit)? {
+        Whereabouts::UponNew(head.clone(), branch)
+    } else if ours && upon(&journal.from_commit)? {
+        Whereabouts::UponOld
+    } else if journal.older && upon(&journal.to_commit)? {
+        Whereabouts::UponNew(head.clone(), branch)
+    } else {
+        Whereabouts::Elsewhere(left(&now, journal))
+    })
+}
+
+fn branch_of(checkout: &Checkout) -> Option<String> {
+    match checkout.head() {
+        Head::Branch(name) => Some(name.clone()),
+        Head::Detached => None,
+    }
+}
+
+fn left(now: &Checkout, journal: &Journal) -> Halt {
+    let place = branch_of(now).map_or_else(|| now.commit().short().to_owned(), |b| format!("branch {b}"));
+    let back = match &journal.new_head.branch {
+        Some(branch) => format!("git switch {branch}"),
+        None => format!("git switch --detach {}", journal.to_commit),
+    };
+    let message = format!(
+        "{} was switched to {place} while the update to {} ran; '{back}' lets the next run end it",
+        now.top().display(),
+        journal.to
+    );
+    Halt::blocked(Reason::WrongBranch, message)
+}

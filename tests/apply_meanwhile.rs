@@ -1,0 +1,171 @@
+//! What a person does in the checkout while an update runs: no commit of theirs is dropped, no branch
+//! is taken from under them, and "updated" means that the new version is what runs.
+
+mod support;
+
+use std::fs;
+
+use serde_json::{Value, json};
+use support::{Run, World};
+
+const BAD: &str = "exit 3";
+const GOOD: &str = "true";
+
+/// A world whose next version runs `meanwhile` in its install step, as if somebody typed it then.
+fn world(settings: &str, health: &str, meanwhile: &str) -> World {
+    let world = World::new();
+    world.config(&format!("deployment: {{{settings}, timeouts: {{health: 1s}}}}\n"));
+    world.git(&["branch", "side"]);
+    if settings.contains("beta") {
+        world.git(&["checkout", "--quiet", "--detach"]);
+    }
+    world.write("meanwhile.sh", &format!("set -e\n{meanwhile}\n"));
+    let script = world.path("meanwhile.sh").display().to_string();
+    let makefile = world
+        .read("work/Makefile")
+        .replace("@echo install done", &format!("@sh {script}"))
+        .replace("@echo status done", &format!("@{health}"));
+    world.write("work/Makefile", &makefile);
+    world.write("work/new.txt", "new");
+    world.release("1.1.0");
+    world.run("version-watch", &[]).exits(0);
+    world
+}
+
+fn apply(world: &World) -> Run {
+    world.run("apply-update", &["--json"])
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+const COMMIT: &str = "echo mine > mine.txt; git add mine.txt; git commit -qm 'my day of work'";
+
+#[test]
+fn commits_upon_a_version_that_is_undone_stay_on_a_branch() {
+    for settings in ["channel: alpha", "channel: beta, source: tags"] {
+        let world = world(settings, BAD, COMMIT);
+        let (before, place) = (world.head(), world.git(&["rev-parse", "--abbrev-ref", "HEAD"]));
+        let run = apply(&world).exits(1).tells("rolled_back", Some("health_failed"));
+        let branch = text(&run.json()["kept_branch"]);
+        assert!(text(&run.json()["message"]).contains(&format!("on branch {branch}")), "{run:#?}");
+        assert_eq!(world.git(&["log", "-1", "--format=%s", &branch]), "my day of work", "{settings}");
+        assert_eq!(world.head(), before, "{settings}");
+        assert_eq!(world.git(&["rev-parse", "--abbrev-ref", "HEAD"]), place);
+        assert!(!world.checkout().join("new.txt").exists());
+        assert_eq!(world.read("checkout/mine.txt"), "mine\n");
+        assert_eq!(world.state_file("apply_journal.json"), Value::Null);
+    }
+}
+
+#[test]
+fn commits_upon_a_good_version_stay_where_they_are() {
+    let world = world("channel: alpha", GOOD, COMMIT);
+    apply(&world).exits(42).tells("updated", None);
+    assert_eq!(world.git(&["log", "-1", "--format=%s", "main"]), "my day of work");
+    assert_eq!(world.git(&["status", "--porcelain"]), "");
+}
+
+#[test]
+fn a_branch_of_ones_own_keeps_its_commits_when_the_version_is_undone() {
+    let world = world("channel: alpha", BAD, &format!("git switch -qc mine; {COMMIT}"));
+    let before = world.head();
+    let run = apply(&world).exits(1).tells("rolled_back", Some("health_failed"));
+    assert_eq!(run.json()["kept_branch"], "mine");
+    assert_eq!(world.git(&["log", "-1", "--format=%s", "mine"]), "my day of work");
+    assert_eq!(
+        (world.head(), world.git(&["rev-parse", "--abbrev-ref", "HEAD"])),
+        (before, "main".to_owned())
+    );
+}
+
+#[test]
+fn a_version_that_was_switched_away_from_is_not_called_updated() {
+    let world = world("channel: alpha", GOOD, "git switch -q side");
+    let run = apply(&world).exits(3).tells("blocked", Some("wrong_branch"));
+    assert!(text(&run.json()["message"]).contains("git switch main"), "{run:#?}");
+    assert_eq!(world.git(&["rev-parse", "--abbrev-ref", "HEAD"]), "side");
+    assert_eq!(world.steps(), ["install"], "nothing is restarted");
+    assert_eq!(world.state_file("deploy_status.json")["status"], "blocked");
+    world.git(&["switch", "--quiet", "main"]);
+    apply(&world).exits(42).tells("updated", None);
+    assert_eq!(world.steps(), ["install", "restart", "status"]);
+}
+
+#[test]
+fn a_rebase_that_was_begun_meanwhile_is_waited_for() {
+    let begin =
+        "git switch -qc topic HEAD~1; echo x > Makefile; git commit -qam topic; git rebase main || true";
+    let world = world("channel: alpha", GOOD, begin);
+    let before = world.git(&["rev-parse", "HEAD"]);
+    apply(&world).exits(3).tells("blocked", Some("in_progress"));
+    let rebase = world.path("checkout/.git/rebase-merge");
+    assert!(rebase.exists());
+    let files = world.read("checkout/Makefile");
+    apply(&world).exits(3).tells("blocked", Some("in_progress"));
+    assert_eq!(world.read("checkout/Makefile"), files);
+    world.git(&["rebase", "--abort"]);
+    world.git(&["switch", "--quiet", "main"]);
+    apply(&world).exits(42).tells("updated", None);
+    assert_eq!(world.git(&["log", "-1", "--format=%s", "topic"]), "topic");
+    assert_ne!(world.head(), before);
+}
+
+#[test]
+fn a_branch_that_another_worktree_has_is_not_moved() {
+    let world = world("channel: alpha", GOOD, "true");
+    world.git(&["checkout", "--quiet", "--detach"]);
+    let other = world.path("other");
+    world.git(&["worktree", "add", "--quiet", other.to_str().unwrap(), "main"]);
+    let tip = world.git(&["rev-parse", "main"]);
+    let run = apply(&world).exits(3).tells("blocked", Some("wrong_branch"));
+    assert!(text(&run.json()["message"]).contains(other.to_str().unwrap()), "{run:#?}");
+    assert_eq!(world.git(&["rev-parse", "main"]), tip);
+    world.git(&["worktree", "remove", other.to_str().unwrap()]);
+    apply(&world).exits(42).tells("updated", None);
+}
+
+#[test]
+fn what_a_person_is_told_to_do_by_hand_does_go_back() {
+    let world = world("channel: alpha", BAD, "true");
+    let before = world.head();
+    // The install of the old version fails, the checkout of it is put forward again by hand.
+    world.write("checkout/.git/info/exclude", "config.yml\n");
+    let settings =
+        "channel: alpha, install: [sh, -c, 'test ! -e new.txt || exit 0; exit 7'], timeouts: {health: 1s}";
+    world.config(&format!("deployment: {{{settings}}}\n"));
+    let run = apply(&world).exits(1).tells("failed", Some("rollback_failed"));
+    let told = text(&run.json()["message"]);
+    let command = told.split(" ; ").find(|part| part.starts_with("git switch")).unwrap().to_owned();
+    let target = text(&run.json()["to_commit"]);
+    world.git(&["reset", "--quiet", "--keep", &target]);
+    let done = world.command("sh", &world.checkout()).args(["-c", &command]).status().unwrap();
+    assert!(done.success(), "{command}");
+    assert_eq!(world.head(), before);
+    assert!(!world.checkout().join("new.txt").exists());
+}
+
+#[test]
+fn a_checkout_that_was_moved_in_the_middle_is_told_with_a_way_out() {
+    let world = world("channel: alpha", BAD, "kill -9 $(cat $HOME/pid); sleep 30");
+    let shell = "echo $$ > $HOME/pid; exec \"$0\" --json";
+    let program = support::binary("apply-update");
+    let mut command = world.command("sh", &world.checkout());
+    command.args(["-c", shell]).arg(program).status().unwrap();
+    assert!(!world.state_file("apply_journal.json").is_null());
+    let (here, there) = (world.checkout(), world.path("moved"));
+    fs::rename(&here, &there).unwrap();
+    let run: Run = world
+        .command(support::binary("apply-update").to_str().unwrap(), &there)
+        .arg("--json")
+        .output()
+        .unwrap()
+        .into();
+    let run = run.exits(3).tells("blocked", Some("other_checkout"));
+    assert!(text(&run.json()["message"]).contains("move it back"), "{run:#?}");
+    fs::rename(&there, &here).unwrap();
+    world.write("meanwhile.sh", "true");
+    let run = apply(&world).exits(1);
+    assert_eq!(run.json()["outcome"], json!("rolled_back"), "{run:#?}");
+}
