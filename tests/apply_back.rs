@@ -70,6 +70,7 @@ fn stopped_while_migrations_are_asked_it_asks_again() {
 
 /// Starts a daemon in the very group of the step, and hangs while `hang` is there.
 const RESTART: &str = "echo restart $(cat VERSION) >> $HOME/restarts\n\
+    [ ! -e $HOME/daemon.pid ] || kill $(cat $HOME/daemon.pid) || true\n\
     sh -c 'while :; do touch $HOME/beat; sleep 0.05; done' &\necho $! > $HOME/daemon.pid\n\
     touch $HOME/restarted\nwhile [ -e $HOME/hang ]; do sleep 0.02; done\n";
 
