@@ -1,12 +1,66 @@
-//! Where HEAD and branches point. Every move is safe to repeat, so that a run after a kill simply
-//! does it again.
+//! Where HEAD and branches point, where an update takes them, and how. Every move is safe to repeat, so
+//! that a run after a kill simply does it again.
 
 use std::ffi::OsString;
 
 use super::journal::{HeadPlace, Journal};
-use crate::checkout::Checkout;
+use crate::checkout::{Checkout, Head};
 use crate::outcome::{Halt, Reason};
 use crate::version::CommitId;
+
+/// Where HEAD is and where the update takes it: alpha onto the branch, a tag detached.
+pub fn places(
+    checkout: &Checkout,
+    branch: &str,
+    tag: Option<&str>,
+    to: &CommitId,
+) -> Result<(HeadPlace, HeadPlace), Halt> {
+    let old = place(checkout);
+    if let Some(name) = old.branch.as_ref().filter(|name| *name != branch) {
+        return Err(Halt::blocked(
+            Reason::WrongBranch,
+            format!("branch {name} is checked out; 'git switch {branch}' lets updates go on"),
+        ));
+    }
+    let new = HeadPlace { branch: tag.is_none().then(|| branch.to_owned()), commit: to.clone() };
+    if new.branch.is_some() && old.branch.is_none() {
+        not_in_another_worktree(checkout, branch)?;
+    }
+    Ok((old, new))
+}
+
+/// Moving a branch that another worktree has checked out would turn its files into edits.
+fn not_in_another_worktree(checkout: &Checkout, branch: &str) -> Result<(), Halt> {
+    let list = checkout.git().text(&["worktree", "list", "--porcelain"])?;
+    let wanted = format!("branch refs/heads/{branch}");
+    let found = list.split("\n\n").find(|entry| entry.lines().any(|line| line == wanted));
+    let Some(place) = found.and_then(|entry| entry.lines().next()?.strip_prefix("worktree ")) else {
+        return Ok(());
+    };
+    Err(Halt::blocked(
+        Reason::WrongBranch,
+        format!(
+            "branch {branch}, which the update moves, is checked out in the worktree {place}; \
+             'git worktree remove {place}', or 'git switch' to another branch there, lets updates go on"
+        ),
+    ))
+}
+
+/// Where HEAD is.
+pub fn place(checkout: &Checkout) -> HeadPlace {
+    let branch = match checkout.head() {
+        Head::Branch(name) => Some(name.clone()),
+        Head::Detached => None,
+    };
+    HeadPlace { branch, commit: checkout.commit().clone() }
+}
+
+/// The local branch's tip, where HEAD is not on it.
+pub fn branch_tip(checkout: &Checkout, branch: &str) -> Result<Option<CommitId>, Halt> {
+    let name = format!("refs/heads/{branch}");
+    let found = checkout.git().run(&["rev-parse", "--verify", "--quiet", &name])?;
+    Ok(CommitId::parse(String::from_utf8_lossy(&found.stdout).trim()))
+}
 
 /// The git commands that take HEAD to `place`, given where it is now. A branch is moved only from
 /// one of the commits where it is `known` to be.

@@ -8,7 +8,7 @@ use super::fetch::{Fetch, Runner};
 use super::journal::{Journal, Phase};
 use super::transaction::{Stop, failed_plainly};
 use super::tree::{self, Change};
-use super::{Applier, Request, may_be_taken_up, preflight, ready, steps};
+use super::{Applier, Request, head, may_be_taken_up, preflight, ready, steps};
 use crate::failed;
 use crate::migrate::{self, MigrationId};
 use crate::outcome::{Exit, Halt, Kind, Outcome, Reason};
@@ -97,7 +97,7 @@ impl Applier<'_> {
     fn ask_checkout(&self, outlook: &mut Outlook, request: &Request) -> Result<(), Halt> {
         let before = self.may_begin(&outlook.target);
         let no_remote = matches!(&before, Err(halt) if halt.reason == Reason::MissingRemote);
-        let old_head = preflight::head_place(self.checkout);
+        let old_head = head::place(self.checkout);
         outlook.note(before.map(drop))?;
         if no_remote {
             return Ok(());

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use serde_json::Value;
 
+use super::head;
 use super::journal::HeadPlace;
 use super::tree::Change;
 use crate::checkout::{Checkout, Head};
@@ -43,7 +44,7 @@ pub fn before_fetch(
 ) -> Result<(HeadPlace, HeadPlace), Halt> {
     quiet(checkout)?;
     remote(checkout, &settings.remote)?;
-    heads(checkout, &settings.branch, target.tag.as_deref(), &target.commit)
+    head::places(checkout, &settings.branch, target.tag.as_deref(), &target.commit)
 }
 
 /// Nothing is under way and nobody else works on the index.
@@ -79,60 +80,6 @@ fn index_is_free(checkout: &Checkout) -> Result<(), Halt> {
         std::thread::sleep(Duration::from_millis(50));
     }
     Ok(())
-}
-
-/// Where HEAD is and where the update takes it: alpha onto the branch, a tag detached.
-fn heads(
-    checkout: &Checkout,
-    branch: &str,
-    tag: Option<&str>,
-    to: &CommitId,
-) -> Result<(HeadPlace, HeadPlace), Halt> {
-    let old = head_place(checkout);
-    if let Some(name) = old.branch.as_ref().filter(|name| *name != branch) {
-        return Err(Halt::blocked(
-            Reason::WrongBranch,
-            format!("branch {name} is checked out; 'git switch {branch}' lets updates go on"),
-        ));
-    }
-    let new = HeadPlace { branch: tag.is_none().then(|| branch.to_owned()), commit: to.clone() };
-    if new.branch.is_some() && old.branch.is_none() {
-        not_in_another_worktree(checkout, branch)?;
-    }
-    Ok((old, new))
-}
-
-/// Moving a branch that another worktree has checked out would turn its files into edits.
-fn not_in_another_worktree(checkout: &Checkout, branch: &str) -> Result<(), Halt> {
-    let list = checkout.git().text(&["worktree", "list", "--porcelain"])?;
-    let wanted = format!("branch refs/heads/{branch}");
-    let found = list.split("\n\n").find(|entry| entry.lines().any(|line| line == wanted));
-    let Some(place) = found.and_then(|entry| entry.lines().next()?.strip_prefix("worktree ")) else {
-        return Ok(());
-    };
-    Err(Halt::blocked(
-        Reason::WrongBranch,
-        format!(
-            "branch {branch}, which the update moves, is checked out in the worktree {place}; \
-             'git worktree remove {place}', or 'git switch' to another branch there, lets updates go on"
-        ),
-    ))
-}
-
-/// Where HEAD is.
-pub fn head_place(checkout: &Checkout) -> HeadPlace {
-    let branch = match checkout.head() {
-        Head::Branch(name) => Some(name.clone()),
-        Head::Detached => None,
-    };
-    HeadPlace { branch, commit: checkout.commit().clone() }
-}
-
-/// The local branch's tip, where HEAD is not on it.
-pub fn branch_tip(checkout: &Checkout, branch: &str) -> Result<Option<CommitId>, Halt> {
-    let name = format!("refs/heads/{branch}");
-    let found = checkout.git().run(&["rev-parse", "--verify", "--quiet", &name])?;
-    Ok(CommitId::parse(String::from_utf8_lossy(&found.stdout).trim()))
 }
 
 /// alpha: the branch can only go forward to the target.

@@ -3,9 +3,9 @@
 
 use super::fetch::{Fetch, Runner};
 use super::journal::HeadPlace;
-use super::preflight;
 use super::transaction::Stop;
 use super::tree::{self, Change};
+use super::{head, preflight};
 use crate::outcome::Reason;
 use crate::version::CommitId;
 
@@ -27,7 +27,7 @@ pub fn make(fetch: &Fetch<'_>, old_head: &HeadPlace, runner: &mut dyn Runner) ->
     let branch_before = match (&fetch.tag, &old_head.branch) {
         (Some(_), _) => None,
         (None, Some(_)) => Some(checkout.commit().clone()),
-        (None, None) => preflight::branch_tip(checkout, fetch.branch)?,
+        (None, None) => head::branch_tip(checkout, fetch.branch)?,
     };
     if let Some(tip) = &branch_before {
         fast_forward(fetch, tip, runner)?;

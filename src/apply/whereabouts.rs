@@ -2,8 +2,8 @@
 //! a rebase at any moment, and no commit of theirs may be dropped for it. Looks only.
 
 use super::journal::Journal;
-use super::preflight;
-use crate::checkout::{Checkout, Head};
+use super::{head, preflight};
+use crate::checkout::Checkout;
 use crate::outcome::{Halt, Reason};
 use crate::version::CommitId;
 
@@ -28,34 +28,28 @@ pub fn look(top: &std::path::Path, journal: &Journal) -> Result<Whereabouts, Hal
     if let Err(halt) = preflight::nothing_under_way(&now) {
         return Ok(Whereabouts::Elsewhere(halt));
     }
-    let branch = branch_of(&now);
+    let branch = head::place(&now).branch;
     let ours = branch == journal.old_head.branch || branch == journal.new_head.branch;
-    let head = now.commit();
-    let upon = |base: &CommitId| Ok::<bool, Halt>(now.has(base)? && now.is_ancestor(base, head)?);
-    Ok(if ours && *head == journal.to_commit {
+    let commit = now.commit();
+    let upon = |base: &CommitId| Ok::<bool, Halt>(now.has(base)? && now.is_ancestor(base, commit)?);
+    Ok(if ours && *commit == journal.to_commit {
         Whereabouts::New
-    } else if ours && *head == journal.from_commit {
+    } else if ours && *commit == journal.from_commit {
         Whereabouts::Old
     } else if !journal.older && upon(&journal.to_commit)? {
-        Whereabouts::UponNew(head.clone(), branch)
+        Whereabouts::UponNew(commit.clone(), branch)
     } else if ours && upon(&journal.from_commit)? {
         Whereabouts::UponOld
     } else if journal.older && upon(&journal.to_commit)? {
-        Whereabouts::UponNew(head.clone(), branch)
+        Whereabouts::UponNew(commit.clone(), branch)
     } else {
         Whereabouts::Elsewhere(left(&now, journal))
     })
 }
 
-fn branch_of(checkout: &Checkout) -> Option<String> {
-    match checkout.head() {
-        Head::Branch(name) => Some(name.clone()),
-        Head::Detached => None,
-    }
-}
-
 fn left(now: &Checkout, journal: &Journal) -> Halt {
-    let place = branch_of(now).map_or_else(|| now.commit().short().to_owned(), |b| format!("branch {b}"));
+    let place =
+        head::place(now).branch.map_or_else(|| now.commit().short().to_owned(), |b| format!("branch {b}"));
     let back = match &journal.new_head.branch {
         Some(branch) => format!("git switch {branch}"),
         None => format!("git switch --detach {}", journal.to_commit),

@@ -128,8 +128,11 @@ impl Interpreter {
         for name in ["PYTHONINSPECT", "PYTHONIOENCODING", "PYTHONSTARTUP"] {
             command = command.without_env(name);
         }
-        let session =
-            Session::start(&command, announce).map_err(|error| no_python(python, &format!("{error:#}")))?;
+        let session = Session::start(&command, announce).map_err(|error| {
+            // What the announcement could not do says nothing about the interpreter.
+            let ours = error.downcast_ref::<Halt>().is_some();
+            if ours { Halt::from(error) } else { no_python(python, &format!("{error:#}")) }
+        })?;
         let mut interpreter = Self { session, checkout: checkout.to_owned(), stopped: None };
         interpreter.probe(python)?;
         interpreter.session.send(format!("{:08}{program}", program.len()).as_bytes());
