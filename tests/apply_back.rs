@@ -177,3 +177,33 @@ fn a_record_of_migrations_that_breaks_meanwhile_does_not_stop_the_way_back() {
     assert_eq!(world.read("home/.teleclaude/migration_state.json"), "{torn\n");
     assert_eq!((world.head(), world.steps()), (before, vec![]));
 }
+
+#[test]
+fn what_no_python_can_be_asked_for_leaves_the_record_and_is_asked_again() {
+    let world = World::new();
+    let real =
+        world.command("python3", &world.path("")).args(["-c", "import sys; print(sys.executable)"]).output();
+    let real = String::from_utf8(real.unwrap().stdout).unwrap();
+    let python = world.path("home/python");
+    world.write("home/python", &format!("#!/bin/sh\nexec {} \"$@\"\n", real.trim()));
+    world.command("chmod", &world.path("")).args(["755", python.to_str().unwrap()]).status().unwrap();
+    world.config(&format!("deployment: {{channel: beta, source: tags, python: {}}}\n", python.display()));
+    let script = SLOWLY_ASKED.replace("goes-back", "never");
+    world.write("work/migrations/v1.1.0/001_config.py", &script);
+    let makefile = world.read("work/Makefile");
+    let breaks = "@test ! -x $$HOME/python || { chmod a-x $$HOME/python; exit 3; }";
+    world.write("work/Makefile", &makefile.replace("@echo install done", breaks));
+    world.release("1.1.0");
+    world.run("version-watch", &[]).exits(0);
+    let run = world.run("apply-update", &["--json"]).exits(1).tells("rolled_back", Some("install_failed"));
+    assert!(run.stderr.contains("leaves the record"), "{run:#?}");
+    assert_eq!(world.state_file("migration_state.json")["applied"], json!([]));
+    assert!(!world.read("checkout/config.yml").contains("new: 2"));
+    world.command("chmod", &world.path("")).args(["755", python.to_str().unwrap()]).status().unwrap();
+    world.write("work/Makefile", &makefile);
+    world.write("work/fixed", "");
+    world.release("1.1.1");
+    world.run("version-watch", &[]).exits(0);
+    world.run("apply-update", &["--json"]).exits(42).tells("updated", None);
+    assert!(world.read("checkout/config.yml").contains("new: 2"));
+}

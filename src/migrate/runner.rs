@@ -10,6 +10,7 @@ use super::tree::{Script, Tree, find};
 use super::{LOCK_WAIT, MigrationId, Request, RunResult, Watcher, interpreter};
 use crate::home::Home;
 use crate::outcome::{Halt, Reason};
+use crate::sys::warning::warn;
 use crate::version::Version;
 
 /// Runs what is pending.
@@ -56,9 +57,19 @@ pub fn recheck(
     let asked: Vec<&MigrationId> = ids.iter().filter(|id| book.state.has(id)).collect();
     let mut gone = Vec::new();
     if !asked.is_empty() {
-        let mut python = start(request, watcher, DRIVER)?;
+        let mut python = match start(request, watcher, DRIVER) {
+            Err(halt) if halt.reason == Reason::NoPython => {
+                warn(&format!(
+                    "{halt}; what cannot be asked leaves the record, and is asked at the next run"
+                ));
+                None
+            }
+            started => Some(started?),
+        };
         for id in asked {
-            if !still_holds(request, &mut python, find(&scripts, id))? {
+            let script = find(&scripts, id);
+            let holds = python.as_mut().map_or(Ok(false), |python| still_holds(request, python, script))?;
+            if !holds {
                 gone.push(id.clone());
             }
         }
@@ -192,7 +203,7 @@ fn finish(mut book: Book<'_>, before: &State, mut result: RunResult) -> Result<R
         Err(halt) if result.failed.is_none() && ran_nothing => Err(halt),
         // What ran is on record, in the file or in the journal; the next run puts them together.
         Err(halt) => {
-            crate::sys::warning::warn(&halt.message);
+            warn(&halt.message);
             Ok(result)
         }
         Ok(()) => {
