@@ -127,7 +127,7 @@ fn every_key_is_read() {
         (1, 120, 120)
     );
     assert_eq!(s.computer.name, "Mac");
-    assert_eq!(s.computer.timezone.iana_name(), Some("Europe/Amsterdam"));
+    assert_eq!(s.computer.zone().iana_name(), Some("Europe/Amsterdam"));
     assert_eq!(s.database, Path::new("/srv/checkout/data/x.db"));
     let redis = s.redis.unwrap();
     assert_eq!((redis.url.expose(), redis.password.unwrap().expose()), ("rediss://h:1/0", "p4ss"));

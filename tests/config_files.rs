@@ -121,7 +121,7 @@ fn a_hosts_whole_configuration_loads() {
     world.write("checkout/.env", "REDIS_PASSWORD='r3dis-pass'\n");
     let settings = load(&world, &[]).unwrap();
     assert_eq!(settings.computer.name, "workstation");
-    assert_eq!(settings.computer.timezone.iana_name(), Some("Europe/Amsterdam"));
+    assert_eq!(settings.computer.zone().iana_name(), Some("Europe/Amsterdam"));
     assert_eq!(settings.redis.unwrap().password.unwrap().expose(), "r3dis-pass");
 }
 

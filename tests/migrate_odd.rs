@@ -47,6 +47,24 @@ fn what_is_odd_and_no_fault() {
 }
 
 #[test]
+fn a_path_of_modules_is_the_scripts_and_not_the_runner_s() {
+    let mut world = world();
+    for name in ["json", "select", "traceback", "stat", "inspect", "sitecustomize", "usercustomize"] {
+        world.write(&format!("lib/{name}.py"), "import os\nos._exit(9)\n");
+    }
+    world.write("lib/helper_of_ours.py", "NAME = 'helper'\n");
+    world.write("lib/ast.py", "raise SystemExit('the linter took it for its own')\n");
+    let lib = world.path("lib").to_str().unwrap().to_owned();
+    world.env("PYTHONPATH", &format!("/nowhere:{lib}:"));
+    // What the runner has imported already stays what it is.
+    let uses = "import json, os, helper_of_ours\nassert helper_of_ours.NAME == 'helper'\nassert json.loads('1') == 1\nassert os.environ['PYTHONPATH'].startswith('/nowhere:')";
+    put(&world, ODD, &script(&world, "b", uses));
+    let run = migrate(&world, &[]).exits(0).tells("ok", None).json();
+    assert_eq!(ids(&run["ran"]), [ODD]);
+    assert_eq!(migrate(&world, &["lint"]).exits(0).tells("ok", None).json()["scripts"], 1);
+}
+
+#[test]
 fn one_script_s_state_is_not_the_next_one_s() {
     let world = world();
     put(

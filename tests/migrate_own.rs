@@ -159,6 +159,34 @@ fn mode_links_and_another_place_are_respected() {
 }
 
 #[test]
+fn a_section_that_cannot_be_written_is_not_done() {
+    let mut world = world();
+    world.write("etc/config.yml", "a: 1\n");
+    world.env("TELECLAUDE_CONFIG_PATH", world.path("etc/config.yml").to_str().unwrap());
+    let folder = world.path("etc");
+    let mode = |mode| fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).unwrap();
+    let is_not_done = || {
+        scripts::state(&world, "{}");
+        let run = migrate(&world, &["--from", "0.9.0", "--to", "1.0.0"]).exits(1).json();
+        assert_eq!(run["failed"]["id"], format!("1.0.0/{SECTION}"));
+        assert_eq!(run["failed"]["stage"], "migrate");
+        let stored: serde_json::Value =
+            serde_json::from_str(&world.read("home/.teleclaude/migration_state.json")).unwrap();
+        assert_eq!(stored["applied"], serde_json::json!([]));
+        assert_eq!(world.read("etc/config.yml"), "a: 1\n");
+    };
+    mode(0o555);
+    // Root may write there all the same.
+    if fs::write(folder.join("probe"), "").is_err() {
+        is_not_done();
+    }
+    mode(0o755);
+    // What nobody may: the name of the file that is to take the other's place is a folder's.
+    world.write("etc/.config.yml.migration/full", "");
+    is_not_done();
+}
+
+#[test]
 fn only_what_the_earlier_deployment_left_is_removed() {
     let world = world();
     let own = std::process::id();

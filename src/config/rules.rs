@@ -168,7 +168,7 @@ pub fn timeouts(t: &Section<'_>) -> Timeouts {
 pub fn computer(section: &Section<'_>) -> Computer {
     Computer {
         name: section.optional("name", values::computer_name).unwrap_or_else(host::short_name),
-        timezone: section.optional("timezone", zone).unwrap_or_else(host::time_zone),
+        timezone: section.optional("timezone", zone),
     }
 }
 

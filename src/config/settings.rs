@@ -174,8 +174,16 @@ pub struct Timeouts {
 pub struct Computer {
     /// Its name; defaults to the short host name.
     pub name: String,
-    /// Its time zone.
-    pub timezone: TimeZone,
+    /// Its time zone, where the configuration says it; see [`Computer::zone`].
+    pub timezone: Option<TimeZone>,
+}
+
+impl Computer {
+    /// Its time zone: as configured, else the system's. That one is asked only where a local time
+    /// is needed: finding it reads a folder tree of hundreds of zones.
+    pub fn zone(&self) -> TimeZone {
+        self.timezone.clone().unwrap_or_else(super::host::time_zone)
+    }
 }
 
 /// How to reach Redis.

@@ -258,6 +258,11 @@ def answer(**message):
         pass  # nobody reads any more; the end of the requests says so too
 
 
+def own_path():
+    """What PYTHONPATH says. This process does without, so that nothing there can stand in for its modules."""
+    return [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
+
+
 class Script:
     """One script's process, seen from outside."""
 
@@ -292,7 +297,7 @@ class Script:
             os.close(nothing)
             os.dup2(2, 1)
             sys.argv = [request["path"]]
-            sys.path.insert(0, request["checkout"])
+            sys.path[:0] = [request["checkout"]] + own_path()
             os.chdir(request["checkout"])
             script_process(request, self.word, go, say)
         finally:

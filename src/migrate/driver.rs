@@ -1,6 +1,7 @@
 //! The prepared Python interpreter: started once, it forks a process for each script. Owns the
 //! conversation with `driver.py`; records nothing and chooses nothing.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,10 @@ def take(size):
     return data
 exec(compile(take(int(take(8))), "<migrations>", "exec"), {"__name__": "__migrations__", "__file__": "<migrations>"})
 "#;
+
+/// Isolated from the environment (`-E`): a module on `PYTHONPATH` that is named like one of the
+/// standard library must not take the driver's place. The script's own process gets that path.
+const FLAGS: &[&str] = &["-E", "-B", "-u", "-X", "utf8", "-c", BOOT];
 
 /// The oldest Python that can run the driver.
 const OLDEST: (u32, u32) = (3, 8);
@@ -120,8 +125,10 @@ impl Interpreter {
         program: &str,
         announce: Option<Announce<'_>>,
     ) -> Result<Self, Halt> {
-        let argv = [python.as_os_str(), "-c".as_ref(), BOOT.as_ref()];
+        let argv: Vec<&OsStr> =
+            [python.as_os_str()].into_iter().chain(FLAGS.iter().map(OsStr::new)).collect();
         let mut command = Invocation::new(&argv, checkout);
+        // For a Python that a script starts.
         for name in ["PYTHONUTF8", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"] {
             command = command.env(name, "1");
         }

@@ -9,14 +9,19 @@ use crate::version::Version;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MigrationId {
     version: Version,
-    file: String,
+    /// The whole id; kept, because each of thousands is looked up several times in a run.
+    text: String,
+    file_at: usize,
 }
 
 impl MigrationId {
     /// The id of a file in a version's folder; `None` when the file's name is not
     /// `NNN_description.py`.
     pub fn new(version: Version, file: &str) -> Option<Self> {
-        is_script_name(file).then(|| Self { version, file: file.to_owned() })
+        is_script_name(file).then(|| {
+            let text = format!("{version}/{file}");
+            Self { version, file_at: text.len() - file.len(), text }
+        })
     }
 
     /// Reads an id; one leading `v` is dropped.
@@ -32,12 +37,17 @@ impl MigrationId {
 
     /// The script's file name.
     pub fn file(&self) -> &str {
-        &self.file
+        &self.text[self.file_at..]
+    }
+
+    /// The whole id, as it is on record.
+    pub fn as_str(&self) -> &str {
+        &self.text
     }
 
     /// Its place within the version.
     pub fn number(&self) -> &str {
-        &self.file[..3]
+        &self.file()[..3]
     }
 }
 
@@ -53,7 +63,7 @@ fn is_script_name(name: &str) -> bool {
 
 impl Ord for MigrationId {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.version.cmp(&other.version).then_with(|| self.file.cmp(&other.file))
+        self.version.cmp(&other.version).then_with(|| self.file().cmp(other.file()))
     }
 }
 
@@ -65,7 +75,7 @@ impl PartialOrd for MigrationId {
 
 impl fmt::Display for MigrationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.version, self.file)
+        f.write_str(&self.text)
     }
 }
 

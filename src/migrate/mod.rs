@@ -20,6 +20,7 @@ mod ahead;
 mod batch;
 pub mod book;
 pub mod driver;
+pub mod fingerprint;
 pub mod id;
 pub mod interpreter;
 pub mod lint;

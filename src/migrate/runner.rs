@@ -4,6 +4,7 @@
 use super::batch::Batch;
 use super::book::{self, Book};
 use super::driver::{DRIVER, Ended, Interpreter, Job};
+use super::fingerprint::Reader;
 use super::select::{Range, installed_after, select};
 use super::state::State;
 use super::tree::{Script, Tree, find};
@@ -25,12 +26,12 @@ pub fn run(request: &Request<'_>, watcher: &mut Watcher<'_>) -> Result<RunResult
         return survey(request, &scripts, &mut state, fresh);
     }
     let mut book = Book::open(&file, request.lock_wait)?;
-    let before = book.state.clone();
+    let before = book.state.bounds();
     let fresh = book.fresh;
     let mut result = survey(request, &scripts, &mut book.state, fresh)?;
     if !result.pending.is_empty() {
         let mut python = start(request, watcher, DRIVER)?;
-        if book.state != before {
+        if book.state.bounds() != before {
             // What counts as done is on record before anything is run upon it.
             book.write()?;
         }
@@ -170,11 +171,11 @@ fn first_baseline(request: &Request<'_>) -> Option<Version> {
 /// The scripts whose text is another than when they came on record.
 pub(super) fn drift(scripts: &[Script], state: &State) -> anyhow::Result<Vec<MigrationId>> {
     let mut changed = Vec::new();
+    let mut reader = Reader::default();
+    let known = state.fingerprints();
     for script in scripts {
-        let id = script.id.to_string();
-        let known = state.records.get(&id).filter(|_| state.applied.contains(&id));
-        if let Some(sha256) = known.and_then(|record| record.sha256.as_ref())
-            && *sha256 != script.fingerprint()?
+        if let Some(sha256) = known.get(script.id.as_str())
+            && *sha256 != reader.fingerprint(script)?
         {
             changed.push(script.id.clone());
         }
@@ -192,13 +193,14 @@ fn refuse_drift(result: &RunResult) -> Halt {
     result.body().into_iter().fold(halt, |halt, (key, value)| halt.with(&key, value))
 }
 
-fn finish(mut book: Book<'_>, before: &State, mut result: RunResult) -> Result<RunResult, Halt> {
+/// `before` are the bounds as they were found; every script that went on record is stored already.
+fn finish(
+    mut book: Book<'_>,
+    before: &(Option<Version>, Option<Version>),
+    mut result: RunResult,
+) -> Result<RunResult, Halt> {
     let ran_nothing = result.ran.is_empty() && result.failed.is_none();
-    let stored = if book.state.installed != before.installed || (ran_nothing && book.state != *before) {
-        book.write()
-    } else {
-        Ok(())
-    };
+    let stored = if book.state.bounds() == *before { Ok(()) } else { book.write() };
     match stored.and_then(|()| book.close()) {
         Err(halt) if result.failed.is_none() && ran_nothing => Err(halt),
         // What ran is on record, in the file or in the journal; the next run puts them together.

@@ -1,6 +1,6 @@
 //! What is pending, late or missing: a pure function of the tree, the record and the range.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use super::MigrationId;
 use super::state::State;
@@ -31,11 +31,12 @@ pub struct Selection {
 
 /// Tells what is to be done. `state` has its baseline made explicit.
 pub fn select(scripts: &[Script], state: &State, range: &Range) -> Selection {
+    let on_record = state.ids();
     let mut selection = Selection { missing: missing(scripts, state), ..Selection::default() };
     for id in scripts.iter().map(|script| &script.id).filter(|id| *id.version() <= range.to) {
         let above = |bound: &Option<Version>| bound.as_ref().is_none_or(|bound| id.version() > bound);
         let in_range = range.from.is_none() || above(&range.from);
-        if in_range && state.has(id) {
+        if in_range && on_record.contains(id.as_str()) {
             selection.done.push(id.clone());
         } else if in_range && (range.from.is_some() || above(&state.baseline)) {
             if state.installed.as_ref().is_some_and(|installed| id.version() <= installed) {
@@ -49,8 +50,12 @@ pub fn select(scripts: &[Script], state: &State, range: &Range) -> Selection {
 
 /// What `installed` is when everything pending in `range` has been done.
 pub fn installed_after(scripts: &[Script], state: &State, range: &Range) -> Option<Version> {
-    let all = Range { from: None, to: range.to.clone() };
-    if select(scripts, state, &all).pending.is_empty() {
+    let on_record = state.ids();
+    let counts_as_done = |id: &MigrationId| {
+        state.baseline.as_ref().is_some_and(|bound| id.version() <= bound) || on_record.contains(id.as_str())
+    };
+    let ids = scripts.iter().map(|script| &script.id);
+    if ids.filter(|id| *id.version() <= range.to).all(counts_as_done) {
         state.installed.clone().max(Some(range.to.clone()))
     } else {
         state.installed.clone()
@@ -58,8 +63,8 @@ pub fn installed_after(scripts: &[Script], state: &State, range: &Range) -> Opti
 }
 
 fn missing(scripts: &[Script], state: &State) -> Vec<String> {
-    let there: BTreeSet<String> = scripts.iter().map(|script| script.id.to_string()).collect();
-    state.applied.iter().filter(|id| !there.contains(*id)).cloned().collect()
+    let there: HashSet<&str> = scripts.iter().map(|script| script.id.as_str()).collect();
+    state.applied.iter().filter(|id| !there.contains(id.as_str())).cloned().collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The shape of `migration_state.json` and what its entries mean. No I/O.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -76,7 +76,7 @@ pub struct Record {
     /// How long it took.
     #[serde(default)]
     pub milliseconds: u64,
-    /// Of its text as it was then; see [`super::tree::fingerprint`].
+    /// Of its text as it was then; see [`super::fingerprint`].
     #[serde(default)]
     pub sha256: Option<String>,
     /// HEAD of the checkout.
@@ -154,7 +154,24 @@ impl State {
 
     /// Whether this id is on record.
     pub fn has(&self, id: &MigrationId) -> bool {
-        self.applied.contains(&id.to_string())
+        self.applied.contains(id.as_str())
+    }
+
+    /// Every id on record, for many questions: with thousands of ids a sorted set is slow to ask.
+    pub fn ids(&self) -> HashSet<&str> {
+        self.applied.iter().map(String::as_str).collect()
+    }
+
+    /// What is known of the texts of the ids on record; see [`super::fingerprint`].
+    pub fn fingerprints(&self) -> HashMap<&str, &str> {
+        let on_record = self.ids();
+        let all = self.records.iter().filter(|(id, _)| on_record.contains(id.as_str()));
+        all.filter_map(|(id, record)| Some((id.as_str(), record.sha256.as_deref()?))).collect()
+    }
+
+    /// What a run can change without putting a script on record.
+    pub fn bounds(&self) -> (Option<Version>, Option<Version>) {
+        (self.baseline.clone(), self.installed.clone())
     }
 
     /// Puts an id on record.

@@ -3,12 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs::{DirEntry, File};
-use std::io::{ErrorKind, Read};
+use std::fs::DirEntry;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use sha2::{Digest, Sha256};
 
 use super::MigrationId;
 use super::result::count;
@@ -129,44 +128,6 @@ impl Tree {
     }
 }
 
-impl Script {
-    /// The sha256 (hex) of its text with LF line ends and without a byte order mark.
-    pub fn fingerprint(&self) -> anyhow::Result<String> {
-        let bytes = read(&self.path).with_context(|| format!("cannot read {}", self.path.display()))?;
-        Ok(fingerprint(&bytes))
-    }
-}
-
-/// See [`Script::fingerprint`].
-pub fn fingerprint(bytes: &[u8]) -> String {
-    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let digest =
-        if text.contains(&b'\r') { Sha256::digest(with_line_feeds(text)) } else { Sha256::digest(text) };
-    let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
-    digest.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
-}
-
-/// The whole file. Every script on record is read in every run, so its size is not asked first.
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(8 << 10);
-    File::open(path)?.take(u64::MAX).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-fn with_line_feeds(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.iter().peekable();
-    while let Some(byte) = bytes.next() {
-        if *byte == b'\r' {
-            bytes.next_if_eq(&&b'\n');
-            out.push(b'\n');
-        } else {
-            out.push(*byte);
-        }
-    }
-    out
-}
-
 /// The folder mostly tells by itself; only a link has to be followed.
 fn is_file(entry: &DirEntry) -> bool {
     entry.file_type().is_ok_and(|kind| kind.is_file()) || entry.path().is_file()
@@ -277,15 +238,6 @@ mod tests {
         ] {
             assert_eq!(is_almost_script(name), almost, "{name}");
         }
-    }
-
-    #[test]
-    fn a_fingerprint_is_of_the_text_not_of_its_line_ends() {
-        let plain = fingerprint(b"a\nb\n");
-        assert_eq!(plain, fingerprint(b"\xef\xbb\xbfa\r\nb\r\n"));
-        assert_eq!(plain, fingerprint(b"a\rb\n"));
-        assert_ne!(plain, fingerprint(b"a\n\nb\n"));
-        assert_eq!(fingerprint(b""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     }
 
     #[test]

@@ -119,7 +119,10 @@ impl Gates<'_> {
     }
 
     fn outside_window(&self) -> Option<Deferral> {
-        let zone = &self.computer.timezone;
+        if self.policy.window.is_empty() {
+            return None;
+        }
+        let zone = &self.computer.zone();
         if is_open(&self.policy.window, zone, self.now) {
             return None;
         }
@@ -130,7 +133,7 @@ impl Gates<'_> {
     }
 
     fn sessions(&self, activity: &mut dyn FnMut() -> Activity) -> Option<Deferral> {
-        let opened = opened_at(&self.policy.window, &self.computer.timezone, self.now);
+        let opened = opened_at(&self.policy.window, &self.computer.zone(), self.now);
         let ready = self.turn_at().max(self.target.detected_at).max(opened.unwrap_or(Timestamp::MIN));
         let limit = plus(ready, self.policy.idle_limit);
         if self.policy.idle.is_zero() || self.now >= limit {

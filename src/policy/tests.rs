@@ -25,7 +25,7 @@ fn policy() -> Policy {
 }
 
 fn computer(zone: &str) -> Computer {
-    Computer { name: "mac".into(), timezone: TimeZone::get(zone).unwrap() }
+    Computer { name: "mac".into(), timezone: Some(TimeZone::get(zone).unwrap()) }
 }
 
 fn target(detected: &str, published: Option<&str>) -> Target {

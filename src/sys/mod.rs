@@ -6,6 +6,7 @@ pub mod append;
 pub mod clock;
 pub mod env;
 pub mod failpoint;
+pub mod folder;
 pub mod git;
 pub mod http;
 pub mod lock;

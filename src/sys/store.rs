@@ -8,8 +8,8 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::failpoint;
@@ -103,15 +103,20 @@ impl JsonFile {
                 ));
             }
         };
-        let value: Value = serde_json::from_slice(&bytes).map_err(|e| self.damaged(&e))?;
-        self.check_schema(&value)?;
-        serde_json::from_value(value).map(Some).map_err(|e| self.damaged(&e))
+        // The schema first: what a newer one means by the other keys is not ours to judge.
+        self.check_schema(&bytes)?;
+        serde_json::from_slice(&bytes).map(Some).map_err(|e| self.damaged(&e))
     }
 
-    fn check_schema(&self, value: &Value) -> Result<(), Halt> {
-        match value.get("schema") {
+    fn check_schema(&self, bytes: &[u8]) -> Result<(), Halt> {
+        if bytes.trim_ascii_start().first() != Some(&b'{') {
+            serde_json::from_slice::<IgnoredAny>(bytes).map_err(|e| self.damaged(&e))?;
+            return Err(self.damaged(&"it is not a JSON object"));
+        }
+        let head: Head = serde_json::from_slice(bytes).map_err(|e| self.damaged(&e))?;
+        match head.schema {
             // Files of the host's earlier tool carry no schema.
-            None if value.is_object() => Ok(()),
+            None => Ok(()),
             Some(schema) => match schema.as_u64() {
                 Some(n) if n <= SCHEMA => Ok(()),
                 Some(n) => Err(Halt::blocked(
@@ -123,7 +128,6 @@ impl JsonFile {
                 )),
                 None => Err(self.damaged(&"its schema is not a whole number")),
             },
-            None => Err(self.damaged(&"it is not a JSON object")),
         }
     }
 
@@ -133,6 +137,18 @@ impl JsonFile {
             format!("{} is damaged ({why}): repair it, or move it away", self.path.display()),
         )
     }
+}
+
+/// The one key that is read before all others.
+#[derive(Deserialize)]
+struct Head {
+    #[serde(default, deserialize_with = "present")]
+    schema: Option<Value>,
+}
+
+/// `null` is a schema too, and a wrong one.
+fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(value).map(Some)
 }
 
 /// A stored file whose lock is held; the only place that can change it.

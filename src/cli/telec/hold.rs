@@ -144,7 +144,7 @@ fn local_time(
 fn zone(common: &Common) -> Result<TimeZone, Halt> {
     let env = Environment::capture();
     let checkout = Checkout::locate(common.repo.as_deref(), &env)?;
-    Ok(Settings::load(&checkout, &env)?.computer.timezone)
+    Ok(Settings::load(&checkout, &env)?.computer.zone())
 }
 
 #[cfg(test)]
