@@ -11,11 +11,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::snapshot::SnapshotEntry;
+use crate::checked;
 use crate::config::{Restart, Settings};
 use crate::home::Home;
 use crate::outcome::{Halt, Reason};
 use crate::sys::process::ProcessMark;
 use crate::version::{ChannelName, CommitId, Version};
+
+/// Seconds; nothing that is configured comes near.
+const LONGEST_DEADLINE: u64 = 365 * 24 * 60 * 60;
 
 /// A phase on the way to the new version, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -208,7 +212,9 @@ impl Commands {
 
     /// The deadline of a phase.
     pub fn deadline(&self, phase: Phase) -> Duration {
-        Duration::from_secs(self.deadlines.get(phase.step()).copied().unwrap_or(60))
+        // A file can say any number; a time that far away cannot be counted with.
+        let seconds = self.deadlines.get(phase.step()).copied().unwrap_or(60).min(LONGEST_DEADLINE);
+        Duration::from_secs(seconds)
     }
 }
 
@@ -240,6 +246,7 @@ pub struct Journal {
     /// The running step's process group, from before it begins until after it ended.
     pub step: Option<ProcessMark>,
     /// The checkout.
+    #[serde(deserialize_with = "checked::absolute")]
     pub repo: PathBuf,
     /// Channel.
     pub channel: ChannelName,
@@ -252,6 +259,7 @@ pub struct Journal {
     /// Commit wanted.
     pub to_commit: CommitId,
     /// Tag wanted, on beta and stable.
+    #[serde(default, deserialize_with = "checked::tag")]
     pub tag: Option<String>,
     /// A person allowed the target to be older than what was installed.
     #[serde(default)]
@@ -338,7 +346,8 @@ impl Journal {
     /// Adds the time since `phase_at` to a phase's account.
     pub fn book(&mut self, name: &str, now: Timestamp) {
         let spent = now.as_millisecond().saturating_sub(self.phase_at.as_millisecond());
-        *self.durations.entry(name.to_owned()).or_default() += u64::try_from(spent).unwrap_or(0);
+        let account = self.durations.entry(name.to_owned()).or_default();
+        *account = account.saturating_add(u64::try_from(spent).unwrap_or(0));
         self.phase_at = now;
     }
 }

@@ -84,7 +84,7 @@ impl Remote {
         let name = format!("refs/heads/{branch}");
         check_ref_name(&name)?;
         let refs = self.ls_remote(&["--refs"], &[&name], deadline)?;
-        Ok(refs.into_iter().find(|r| r.name == name).map(|r| r.object))
+        Ok(exactly(&refs, &name).cloned())
     }
 
     /// Every tag of the remote.
@@ -98,8 +98,7 @@ impl Remote {
         check_ref_name(&name)?;
         let peeled = format!("{name}^{{}}");
         let refs = self.ls_remote(&[], &[&name, &peeled], deadline)?;
-        let at = |wanted: &str| refs.iter().find(|r| r.name == wanted).map(|r| r.object.clone());
-        Ok(at(&peeled).or_else(|| at(&name)))
+        Ok(exactly(&refs, &peeled).or_else(|| exactly(&refs, &name)).cloned())
     }
 
     fn ls_remote(&self, flags: &[&str], names: &[&str], deadline: Deadline) -> Result<Vec<RemoteRef>, Halt> {
@@ -184,6 +183,12 @@ pub fn parse_refs(output: &[u8]) -> Result<Vec<RemoteRef>, String> {
             Ok(RemoteRef { object, name: name.to_owned() })
         })
         .collect()
+}
+
+/// What the reference of exactly this name points at: `git ls-remote` also lists every name that
+/// ends in the one it was asked for.
+pub fn exactly<'a>(refs: &'a [RemoteRef], name: &str) -> Option<&'a CommitId> {
+    refs.iter().find(|r| r.name == name).map(|r| &r.object)
 }
 
 /// Only names that git itself could have made, and no patterns.

@@ -9,6 +9,7 @@ pub mod failpoint;
 pub mod git;
 pub mod http;
 pub mod lock;
+pub mod plain;
 pub mod process;
 pub mod store;
 pub mod warning;

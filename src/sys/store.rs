@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::failpoint;
 use super::lock::{BRIEF_WAIT, LockGuard};
+use super::plain::{self, Unreadable};
 use crate::outcome::{Halt, Reason};
 
 /// The schema number this program writes and understands.
@@ -24,6 +25,30 @@ pub const SCHEMA: u64 = 1;
 enum OnDamage {
     Refuse,
     MoveAside,
+}
+
+/// Why bytes are no state of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Not JSON, or not of the form it must have.
+    Damaged(String),
+    /// A newer program wrote it, with this schema.
+    Newer(u64),
+}
+
+/// What the bytes of a state file say.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
+    let damaged = |error: serde_json::Error| Fault::Damaged(error.to_string());
+    let value: Value = serde_json::from_slice(bytes).map_err(damaged)?;
+    match value.get("schema").map(Value::as_u64) {
+        // Files of the host's earlier tool carry no schema.
+        None if value.is_object() => {}
+        None => return Err(Fault::Damaged("it is not a JSON object".to_owned())),
+        Some(None) => return Err(Fault::Damaged("its schema is not a whole number".to_owned())),
+        Some(Some(n)) if n > SCHEMA => return Err(Fault::Newer(n)),
+        Some(Some(_)) => {}
+    }
+    serde_json::from_value(value).map_err(damaged)
 }
 
 /// One JSON state file with its sibling lock.
@@ -89,38 +114,27 @@ impl JsonFile {
     }
 
     fn parse<T: DeserializeOwned>(&self) -> Result<Option<T>, Halt> {
-        let bytes = match std::fs::read(&self.path) {
+        let bytes = match plain::read(&self.path) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => {
+            Err(Unreadable::Missing) => return Ok(None),
+            Err(Unreadable::Odd(what)) => return Err(self.damaged(&what)),
+            Err(Unreadable::Io(error)) => {
                 return Err(Halt::failed(
                     Reason::IoError,
                     format!("cannot read {}: {error}", self.path.display()),
                 ));
             }
         };
-        let value: Value = serde_json::from_slice(&bytes).map_err(|e| self.damaged(&e))?;
-        self.check_schema(&value)?;
-        serde_json::from_value(value).map(Some).map_err(|e| self.damaged(&e))
-    }
-
-    fn check_schema(&self, value: &Value) -> Result<(), Halt> {
-        match value.get("schema") {
-            // Files of the host's earlier tool carry no schema.
-            None if value.is_object() => Ok(()),
-            Some(schema) => match schema.as_u64() {
-                Some(n) if n <= SCHEMA => Ok(()),
-                Some(n) => Err(Halt::blocked(
-                    Reason::StateNewer,
-                    format!(
-                        "{} has schema {n}, this program understands {SCHEMA}: update this program, or move the file away",
-                        self.path.display()
-                    ),
-                )),
-                None => Err(self.damaged(&"its schema is not a whole number")),
-            },
-            None => Err(self.damaged(&"it is not a JSON object")),
-        }
+        decode(&bytes).map(Some).map_err(|fault| match fault {
+            Fault::Damaged(why) => self.damaged(&why),
+            Fault::Newer(n) => Halt::blocked(
+                Reason::StateNewer,
+                format!(
+                    "{} has schema {n}, this program understands {SCHEMA}: update this program, or move the file away",
+                    self.path.display()
+                ),
+            ),
+        })
     }
 
     fn damaged(&self, why: &dyn std::fmt::Display) -> Halt {
