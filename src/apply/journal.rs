@@ -15,7 +15,7 @@ use crate::checked;
 use crate::config::{Restart, Settings};
 use crate::home::Home;
 use crate::outcome::{Halt, Reason};
-use crate::sys::process::ProcessMark;
+use crate::sys::process::{ProcessMark, Redactor};
 use crate::version::{ChannelName, CommitId, Version};
 
 /// Seconds; nothing that is configured comes near.
@@ -208,6 +208,28 @@ impl Commands {
             max_attempts: settings.max_attempts,
             deadlines: deadlines.map(|(phase, d)| (phase.step().to_owned(), d.as_secs())).into(),
         }
+    }
+
+    /// Without secrets: no file may hold one. What a masked word stands for is known to the run
+    /// that has the settings.
+    #[must_use]
+    pub fn masked(mut self, redactor: &Redactor) -> Self {
+        let words = [Some(&mut self.install), self.restart.as_mut(), Some(&mut self.health)];
+        for word in words.into_iter().flatten().flatten() {
+            *word = redactor.clean(word);
+        }
+        self
+    }
+
+    /// The command line of `now` that is for what `line` of these is for.
+    pub fn counterpart<'a>(&self, line: &[String], now: &'a Self) -> Option<&'a Vec<String>> {
+        let pairs = [
+            (Some(&self.install), Some(&now.install)),
+            (self.restart.as_ref(), now.restart.as_ref()),
+            (Some(&self.health), Some(&now.health)),
+        ];
+        let same = pairs.into_iter().find(|(own, _)| own.is_some_and(|own| own == line))?;
+        same.1.filter(|line| !line.is_empty())
     }
 
     /// The deadline of a phase.

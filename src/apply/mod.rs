@@ -246,7 +246,7 @@ impl Applier<'_> {
             restarts_back: 0,
             kept: vec![],
             cause: None,
-            commands: Commands::of(self.settings, request.no_restart),
+            commands: Commands::of(self.settings, request.no_restart).masked(&self.rooms.redactor),
             started_at: now,
             phase_at: now,
             durations: std::collections::BTreeMap::new(),

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::checkout::Checkout;
-use crate::config::Settings;
+use crate::config::{Settings, url_passwords};
 use crate::outcome::{Halt, Reason};
 use crate::sys::env::Environment;
 use crate::sys::git::Git;
@@ -160,9 +160,15 @@ impl NetworkConfig {
         found.map(|(_, value)| value).filter(|value| !value.is_empty())
     }
 
+    /// Those in the remotes' URLs; a command may print one without the URL around it.
+    fn passwords(&self) -> Vec<String> {
+        let entries = self.text.split('\0').filter_map(|entry| entry.split_once('\n'));
+        entries.flat_map(|(_, value)| url_passwords(value)).collect()
+    }
+
     fn git(&self, checkout: &Checkout, settings: &Settings, env: &Environment) -> Git {
         Git::at(checkout.top())
-            .with_redactor(&settings.redactor)
+            .with_redactor(&settings.redactor.and(self.passwords()))
             .with_ssh_command(ssh_command(self.value("core.sshcommand"), env))
     }
 }

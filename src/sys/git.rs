@@ -21,6 +21,7 @@ const QUIET_CONFIG: &[&str] = &[
     "advice.detachedHead=false",
     "credential.interactive=false",
     "core.quotePath=false",
+    "submodule.recurse=false",
 ];
 
 /// git in one directory.

@@ -25,7 +25,7 @@ use super::failpoint;
 pub use gate::{GATE_WORD, pass_gate};
 pub use log::StepLog;
 pub use mark::ProcessMark;
-pub use redact::Redactor;
+pub use redact::{MASK, Redactor};
 pub use session::{Heard, Meanwhile, Session};
 pub use wait::{end_group, end_leftover};
 
