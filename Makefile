@@ -8,7 +8,7 @@ PROGRAMS = version-watch apply-update run-migrations telec
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help build demo test lint install uninstall deny deny-offline msrv release-check bench soak
+.PHONY: help build demo test lint install uninstall deny deny-offline msrv release-check bench soak fuzz
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1	\2/p' Makefile | awk -F'\t' '{ printf "make %-13s %s\n", $$1, $$2 }'
@@ -42,6 +42,7 @@ uninstall: ## Remove the programs from $(PREFIX)/bin
 
 test: ## Run all tests
 	@$(NEED) cargo cc git python3 make ssh-keygen curl
+	@$(NEED) gpg || echo "tests of gpg signatures are skipped"
 	@./scripts/test
 
 # Tests start programs, write files and panic; the strict rules are for what is shipped.
@@ -79,6 +80,11 @@ bench: ## Measure migrations: 1,000 recorded, 1,000 and 10,000 to run
 	@$(NEED) cargo cc git python3
 	@$(CARGO) build --release --locked --bins
 	@./scripts/bench-migrations $(TARGET)/release/run-migrations
+
+SECONDS = 60
+fuzz: ## Fuzz the parsers, each for SECONDS (default 60); TARGET= only one (config, signal, ls_remote…)
+	@$(NEED) cargo cc g++
+	@./scripts/fuzz "$(if $(filter command,$(origin TARGET)),$(TARGET))" $(SECONDS)
 
 COUNT = 200
 soak: ## Kill updates and migrations at COUNT random moments (default 200), and at every place of an update

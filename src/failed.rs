@@ -43,13 +43,17 @@ impl FailedTarget {
     }
 }
 
+/// `failed_versions.json`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct FailedVersions {
-    schema: u64,
+pub struct FailedVersions {
+    /// Always 1.
+    pub schema: u64,
+    /// By commit.
     #[serde(default)]
-    targets: BTreeMap<String, FailedTarget>,
+    pub targets: BTreeMap<String, FailedTarget>,
+    /// Keys of newer programs, kept.
     #[serde(flatten)]
-    extra: Map<String, Value>,
+    pub extra: Map<String, Value>,
 }
 
 /// What is known of this target.

@@ -1,11 +1,12 @@
 //! The state home (`~/.teleclaude`): which files are ours, and where. Shared with the host:
 //! nothing that is not named here is ever touched.
 
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
+use crate::outcome::{Halt, Reason};
 use crate::sys::env::Environment;
 use crate::sys::store::JsonFile;
 
@@ -16,13 +17,28 @@ pub struct Home {
 }
 
 impl Home {
-    /// `$TELECLAUDE_HOME`, else `$HOME/.teleclaude`; created 0700 when it is not there.
+    /// `$TELECLAUDE_HOME`, else `$HOME/.teleclaude`; created 0700 when it is not there. One that
+    /// everybody may write to is refused: what is in it says what is run.
     pub fn open(env: &Environment) -> anyhow::Result<Self> {
         let home = Self::locate(env)?;
-        if !home.root.is_dir() {
-            make_private_dir(&home.root)?;
+        match std::fs::metadata(&home.root) {
+            Ok(facts) if facts.is_dir() => home.must_be_ours(facts.permissions().mode())?,
+            _ => make_private_dir(&home.root)?,
         }
         Ok(home)
+    }
+
+    fn must_be_ours(&self, mode: u32) -> anyhow::Result<()> {
+        if mode & 0o002 == 0 {
+            return Ok(());
+        }
+        let root = self.root.display();
+        bail!(Halt::blocked(
+            Reason::UnsafeHome,
+            format!(
+                "everybody may write to {root}, and what is in it says what is run: look for files that are not yours, then run 'chmod o-w {root}'"
+            ),
+        ))
     }
 
     /// The same, for programs that only read: nothing is created.

@@ -12,6 +12,7 @@
 //! [`sys`] holds the doors to the operating system, [`cli`] turns arguments into requests.
 
 pub mod apply;
+pub mod checked;
 pub mod checkout;
 pub mod cli;
 pub mod config;

@@ -101,6 +101,8 @@ reasons! {
     StateDamaged = "state_damaged",
     /// Another run holds the lock.
     Locked = "locked",
+    /// Everybody may write to the state home.
+    UnsafeHome = "unsafe_home",
     /// The state home or the disk refused an operation.
     IoError = "io_error",
     /// The program was asked to stop by a signal.

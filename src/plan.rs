@@ -95,10 +95,16 @@ fn mismatch(settings: &Settings, signal: &Signal) -> Option<String> {
     }
     let version = Version::parse(&signal.available);
     match (settings.channel, &signal.tag, version) {
-        (Channel::Alpha, None, _) => None,
+        (Channel::Alpha, None, _) if signal.available == signal.available_commit.short() => None,
+        (Channel::Alpha, None, _) => {
+            Some(format!("the signal calls {} what is {}", signal.available_commit.short(), signal.available))
+        }
         (Channel::Alpha, Some(tag), _) => Some(format!("the signal names the tag {tag} on alpha")),
         (_, Some(tag), Some(version)) if Version::parse(tag).as_ref() != Some(&version) => {
             Some(format!("the signal's tag {tag} is not version {version}"))
+        }
+        (_, Some(_), Some(version)) if version.is_prerelease() => {
+            Some(format!("the signal offers the prerelease {version}"))
         }
         (Channel::Stable(minor), Some(_), Some(version)) if version.minor() != minor => {
             Some(format!("the signal offers {version}, this computer is pinned to {minor}"))

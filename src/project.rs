@@ -1,11 +1,11 @@
 //! The deployed project's own name and version, as its files tell them, and which version is
 //! installed. Reads three well-known files in the checkout; changes nothing.
 
-use std::io::ErrorKind;
 use std::path::Path;
 
 use serde::Deserialize;
 
+use crate::sys::plain::{self, Unreadable};
 use crate::version::Version;
 
 /// What the project files say.
@@ -28,11 +28,11 @@ impl Project {
     /// Reads the files of a checkout. One that is absent, unreadable or no project file is passed
     /// over: then the project has no name or version of its own.
     pub fn read(top: &Path) -> Self {
-        Self::from_files(|name| match std::fs::read_to_string(top.join(name)) {
-            Ok(text) => Some(text),
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(error) => {
-                crate::sys::warning::warn(&format!("cannot read {}: {error}", top.join(name).display()));
+        Self::from_files(|name| match plain::read_linked(&top.join(name)) {
+            Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+            Err(Unreadable::Missing) => None,
+            Err(why) => {
+                crate::sys::warning::warn(&format!("cannot read {}: {why}", top.join(name).display()));
                 None
             }
         })

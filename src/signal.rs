@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::checked;
 use crate::home::Home;
 use crate::outcome::Halt;
 use crate::version::{ChannelName, CommitId};
@@ -17,8 +18,10 @@ pub struct Signal {
     /// Always 1.
     pub schema: u64,
     /// Installed version; on alpha the first 12 digits of the commit.
+    #[serde(deserialize_with = "checked::label")]
     pub current: String,
     /// Offered version; on alpha the first 12 digits of the commit.
+    #[serde(deserialize_with = "checked::label")]
     pub available: String,
     /// Channel it was found on.
     pub channel: ChannelName,
@@ -27,16 +30,20 @@ pub struct Signal {
     /// The commit to install, exactly.
     pub available_commit: CommitId,
     /// The tag's name as it is on the remote; none on alpha.
+    #[serde(default, deserialize_with = "checked::tag")]
     pub tag: Option<String>,
     /// Absolute path of the checkout.
+    #[serde(deserialize_with = "checked::absolute")]
     pub repo: PathBuf,
     /// `releases`, `tags` or `branch`.
+    #[serde(deserialize_with = "checked::source")]
     pub source: String,
     /// When this offer was first seen (UTC).
     pub detected_at: Timestamp,
     /// When it was published, where that is known (UTC).
     pub published_at: Option<Timestamp>,
     /// Page of the release.
+    #[serde(default, deserialize_with = "checked::web_address")]
     pub release_url: Option<String>,
     /// Keys of other programs, kept.
     #[serde(flatten)]

@@ -39,7 +39,13 @@ impl Applier<'_> {
         let version = self.installed()?;
         let stale = || Some(Box::new(signal.clone()));
         Ok(match plan::judge(self.settings, &self.now_here(version.as_ref()), &signal) {
-            Verdict::Install(target) => Choice::Install(target),
+            Verdict::Install(target) => match self.older_commit(&target)? {
+                None => Choice::Install(target),
+                Some(message) => {
+                    let halt = Halt::blocked(Reason::Downgrade, message);
+                    Choice::Refuse { target, halt, stale: stale() }
+                }
+            },
             Verdict::Leave(reason, message) => Choice::Nothing { reason, message, stale: None },
             Verdict::Withdraw(reason, message) => Choice::Nothing { reason, message, stale: stale() },
             Verdict::Refuse(reason, message) => Choice::Refuse {

@@ -11,14 +11,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::snapshot::SnapshotEntry;
+use crate::checked;
 use crate::config::{Restart, Settings};
 use crate::home::Home;
 use crate::outcome::{Halt, Reason};
-use crate::sys::process::ProcessMark;
+use crate::sys::process::{ProcessMark, Redactor};
 use crate::version::{ChannelName, CommitId, Version};
 
 /// A dead run is taken up so often before it counts as one that keeps dying.
 const MAX_RESUMES: u32 = 3;
+/// Seconds; nothing that is configured comes near.
+const LONGEST_DEADLINE: u64 = 365 * 24 * 60 * 60;
 
 /// A phase on the way to the new version, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -218,9 +221,33 @@ impl Commands {
         }
     }
 
+    /// Without secrets: no file may hold one. What a masked word stands for is known to the run
+    /// that has the settings.
+    #[must_use]
+    pub fn masked(mut self, redactor: &Redactor) -> Self {
+        let words = [Some(&mut self.install), self.restart.as_mut(), Some(&mut self.health)];
+        for word in words.into_iter().flatten().flatten() {
+            *word = redactor.clean(word);
+        }
+        self
+    }
+
+    /// The command line of `now` that is for what `line` of these is for.
+    pub fn counterpart<'a>(&self, line: &[String], now: &'a Self) -> Option<&'a Vec<String>> {
+        let pairs = [
+            (Some(&self.install), Some(&now.install)),
+            (self.restart.as_ref(), now.restart.as_ref()),
+            (Some(&self.health), Some(&now.health)),
+        ];
+        let same = pairs.into_iter().find(|(own, _)| own.is_some_and(|own| own == line))?;
+        same.1.filter(|line| !line.is_empty())
+    }
+
     /// The deadline of a phase.
     pub fn deadline(&self, phase: Phase) -> Duration {
-        Duration::from_secs(self.deadlines.get(phase.step()).copied().unwrap_or(60))
+        // A file can say any number; a time that far away cannot be counted with.
+        let seconds = self.deadlines.get(phase.step()).copied().unwrap_or(60).min(LONGEST_DEADLINE);
+        Duration::from_secs(seconds)
     }
 }
 
@@ -252,6 +279,7 @@ pub struct Journal {
     /// The running step's process group, from before it begins until after it ended.
     pub step: Option<ProcessMark>,
     /// The checkout.
+    #[serde(deserialize_with = "checked::absolute")]
     pub repo: PathBuf,
     /// Channel.
     pub channel: ChannelName,
@@ -264,6 +292,7 @@ pub struct Journal {
     /// Commit wanted.
     pub to_commit: CommitId,
     /// Tag wanted, on beta and stable.
+    #[serde(default, deserialize_with = "checked::tag")]
     pub tag: Option<String>,
     /// A person allowed the target to be older than what was installed.
     #[serde(default)]
@@ -368,7 +397,8 @@ impl Journal {
     /// Adds the time since `phase_at` to a phase's account.
     pub fn book(&mut self, name: &str, now: Timestamp) {
         let spent = now.as_millisecond().saturating_sub(self.phase_at.as_millisecond());
-        *self.durations.entry(name.to_owned()).or_default() += u64::try_from(spent).unwrap_or(0);
+        let account = self.durations.entry(name.to_owned()).or_default();
+        *account = account.saturating_add(u64::try_from(spent).unwrap_or(0));
         self.phase_at = now;
     }
 }

@@ -284,7 +284,7 @@ impl Applier<'_> {
             kept: vec![],
             kept_commits: None,
             cause: None,
-            commands: Commands::of(self.settings, request.no_restart),
+            commands: Commands::of(self.settings, request.no_restart).masked(&self.rooms.redactor),
             started_at: now,
             phase_at: now,
             durations: std::collections::BTreeMap::new(),

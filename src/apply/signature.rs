@@ -1,14 +1,19 @@
 //! Required signatures: on the tag object, or on the commit, checked by git after fetching and
 //! before anything changes. With a file of allowed signers only ssh signatures by those count;
-//! without one, what git itself trusts (the user's keyring, ultimately or fully trusted keys).
+//! without one, only OpenPGP signatures by keys that the user's keyring trusts at least fully.
+//! Nothing that the checkout's own git configuration says changes that.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use crate::checkout::Checkout;
 use crate::config::{Settings, Verify};
 use crate::outcome::{Halt, Reason};
 use crate::sys::git::Git;
 use crate::version::CommitId;
+
+/// In the place of a program that verifies.
+const REFUSES: &str = "false";
 
 /// What is required.
 #[derive(Clone, Debug)]
@@ -58,11 +63,11 @@ impl Signatures {
     }
 
     fn check(&self, git: &Git, word: &str, object: &str, what: &str) -> Result<(), Halt> {
-        let mut arguments: Vec<String> = Vec::new();
-        for setting in self.trust() {
-            arguments.extend(["-c".to_owned(), setting]);
+        let mut arguments: Vec<OsString> = Vec::new();
+        for setting in self.trust(git)? {
+            arguments.extend(["-c".into(), setting]);
         }
-        arguments.extend([word.to_owned(), object.to_owned()]);
+        arguments.extend([word.into(), object.into()]);
         let finished = git.run(&arguments)?;
         if finished.end.success() {
             return Ok(());
@@ -71,20 +76,35 @@ impl Signatures {
         Err(refuse(&format!("{what} has no good signature of an allowed signer ({said})")))
     }
 
-    /// Who is trusted, whatever the checkout's own git configuration says.
-    fn trust(&self) -> Vec<String> {
-        match &self.allowed_signers {
-            // Any other kind of signature is verified by a program that refuses.
-            Some(file) => vec![
-                format!("gpg.ssh.allowedSignersFile={}", file.display()),
-                "gpg.program=false".to_owned(),
-                "gpg.openpgp.program=false".to_owned(),
-                "gpg.x509.program=false".to_owned(),
-                "gpg.ssh.program=ssh-keygen".to_owned(),
-            ],
-            None => vec!["gpg.minTrustLevel=fully".to_owned()],
-        }
+    /// Who is trusted, whatever the checkout's own git configuration says. A kind of signature
+    /// that does not count is verified by a program that refuses.
+    fn trust(&self, git: &Git) -> anyhow::Result<Vec<OsString>> {
+        let (openpgp, ssh) = match &self.allowed_signers {
+            Some(_) => (REFUSES.to_owned(), "ssh-keygen"),
+            None => (openpgp_program(git)?, REFUSES),
+        };
+        let mut signers = OsString::from("gpg.ssh.allowedSignersFile=");
+        signers.push(self.allowed_signers.as_deref().unwrap_or(Path::new("/dev/null")));
+        Ok(vec![
+            signers,
+            format!("gpg.ssh.program={ssh}").into(),
+            format!("gpg.program={openpgp}").into(),
+            format!("gpg.openpgp.program={openpgp}").into(),
+            format!("gpg.x509.program={REFUSES}").into(),
+            "gpg.minTrustLevel=fully".into(),
+        ])
     }
+}
+
+/// The program that the user or the system chose, not the one that the checkout names.
+fn openpgp_program(git: &Git) -> anyhow::Result<String> {
+    let pattern = r"^gpg\.(openpgp\.)?program$";
+    let listed = git.run(&["config", "--show-scope", "-z", "--get-regexp", pattern])?;
+    let text = String::from_utf8_lossy(&listed.stdout);
+    let fields: Vec<&str> = text.split('\0').collect();
+    let chosen = fields.chunks_exact(2).rfind(|entry| matches!(entry[0], "system" | "global"));
+    let program = chosen.and_then(|entry| entry[1].split_once('\n')).map(|(_, value)| value);
+    Ok(program.unwrap_or("gpg").to_owned())
 }
 
 /// The `tag` header of a tag object. Source: git's `mktag` format.

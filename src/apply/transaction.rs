@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::journal::{Cause, Journal, Phase, UndoStage};
+use super::journal::{Cause, Commands, Journal, Phase, UndoStage};
 use super::locks;
 use super::progress::Progress;
 use super::signature::Signatures;
@@ -18,7 +18,7 @@ use crate::report::logs::RunLogs;
 use crate::report::status::{Standing, Status, StepError, whole_seconds};
 use crate::sys::clock;
 use crate::sys::git::{Git, complaint};
-use crate::sys::process::{End, Finished, Invocation, ProcessMark, Redactor, StepLog};
+use crate::sys::process::{End, Finished, Invocation, MASK, ProcessMark, Redactor, StepLog};
 use crate::version::CommitId;
 
 /// What a transaction works with.
@@ -38,6 +38,9 @@ pub struct Rooms<'a> {
     pub branch: String,
     /// Which signatures are required.
     pub signatures: Signatures,
+    /// The commands as they are configured now, with the secrets that the journal has none of; `None`
+    /// where the configuration cannot be read.
+    pub commands: Option<Commands>,
     /// Masks secrets.
     pub redactor: Redactor,
 }
@@ -158,8 +161,25 @@ impl<'a> Transaction<'a> {
         self.journal.commands.deadline(phase)
     }
 
+    /// A command line of the journal as it is to be run; where it has a masked secret, the one that
+    /// is configured now. `None`: that is not known.
+    fn unmasked<'b>(&'b self, argv: &'b [String]) -> Option<&'b [String]> {
+        if !argv.iter().any(|word| word.contains(MASK)) {
+            return Some(argv);
+        }
+        let now = self.rooms.commands.as_ref()?;
+        self.journal.commands.counterpart(argv, now).map(Vec::as_slice)
+    }
+
     /// Runs one of the checkout's own commands, on record before it begins.
     pub fn run_command(&mut self, step: &str, argv: &[String], deadline: Duration) -> Result<Finished, Stop> {
+        let Some(argv) = self.unmasked(argv) else {
+            let what = format!(
+                "'{}' holds a secret that is not known now; mend the configuration, the next run takes it up",
+                argv.join(" ")
+            );
+            return Err(failed_plainly(self.journal.phase, what));
+        };
         let command = Invocation::new(argv, self.top()).deadline(deadline);
         self.run_on_record(step, &command)
     }

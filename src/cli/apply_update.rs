@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use argh::FromArgs;
 
 use super::common::{Common, finish, on_terminal, parse, usage, version_line};
-use crate::apply::journal::Journal;
+use crate::apply::journal::{Commands, Journal};
 use crate::apply::progress::Mode;
 use crate::apply::signature::Signatures;
 use crate::apply::transaction::Rooms;
@@ -93,7 +93,8 @@ fn perform(common: &Common, flags: &Flags) -> Result<Outcome, Halt> {
     // The configuration may be what a dead run broke; its journal has all that is needed to end it.
     let settings = match (Settings::load(&checkout, &env), &journal) {
         (Err(halt), Some(journal)) if !flags.plan && !journal.stopped => {
-            return take_up_without_settings(&home, &checkout, journal, halt);
+            let secrets = Settings::secrets(&checkout, &env);
+            return take_up_without_settings(&home, &checkout, journal, halt, secrets);
         }
         (settings, _) => settings?,
     };
@@ -101,12 +102,13 @@ fn perform(common: &Common, flags: &Flags) -> Result<Outcome, Halt> {
     let rooms = Rooms {
         home: &home,
         checkout: &checkout,
+        redactor: network.redactor().clone(),
         network,
         seen,
         remote: settings.remote.clone(),
         branch: settings.branch.clone(),
         signatures: Signatures::of(&settings),
-        redactor: settings.redactor.clone(),
+        commands: Some(Commands::of(&settings, false)),
     };
     let applier = Applier { home: &home, checkout: &checkout, settings: &settings, rooms: &rooms };
     let mut request = request(common, flags);
@@ -137,6 +139,7 @@ fn take_up_without_settings(
     checkout: &Checkout,
     journal: &Journal,
     invalid: Halt,
+    redactor: Redactor,
 ) -> Result<Outcome, Halt> {
     let rooms = Rooms {
         home,
@@ -146,7 +149,8 @@ fn take_up_without_settings(
         remote: String::new(),
         branch: String::new(),
         signatures: Signatures::none(),
-        redactor: Redactor::default(),
+        commands: None,
+        redactor,
     };
     let ended = apply::take_up_dead_run(&rooms, Some(journal.clone()), &Request::default());
     match shown(home, ended.map(|o| o.unwrap_or_else(|| Outcome::from(invalid.clone()))))? {

@@ -12,6 +12,7 @@ use super::common::{Common, finish, on_terminal, parse, version_line};
 use crate::apply::progress::{Mode, Progress};
 use crate::checkout::Checkout;
 use crate::config::Settings;
+use crate::detect::passwords_in_config;
 use crate::home::Home;
 use crate::migrate::{self, Event, LOCK_WAIT, Request, RunResult, Watcher};
 use crate::outcome::{Exit, Halt, Kind, Outcome, Reason};
@@ -88,6 +89,7 @@ fn migrate(common: &Common, flags: &Flags) -> Result<Outcome, Halt> {
 fn start(common: &Common, flags: &Flags, rooms: &Rooms) -> Result<RunResult, Halt> {
     let own = rooms.version();
     let to = flags.to.clone().or_else(|| own.clone()).ok_or_else(no_version)?;
+    let redactor = rooms.settings.redactor.and(passwords_in_config(&rooms.checkout));
     let logs = RunLogs::plan(&rooms.home, clock::now(), "run-migrations");
     let request = Request {
         checkout: rooms.checkout.top(),
@@ -100,7 +102,7 @@ fn start(common: &Common, flags: &Flags, rooms: &Rooms) -> Result<RunResult, Hal
         python: rooms.python(flags.python.as_deref())?,
         timeout: flags.timeout.unwrap_or(rooms.settings.timeouts.migrate),
         lock_wait: flags.lock_timeout.unwrap_or(LOCK_WAIT),
-        redactor: &rooms.settings.redactor,
+        redactor: &redactor,
         logs: &logs,
         strict: flags.strict,
         dry_run: flags.dry_run,

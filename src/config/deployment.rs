@@ -38,21 +38,26 @@ pub struct Surroundings<'a> {
 impl Settings {
     /// Checks a configuration's text.
     pub fn from_yaml(text: &str, around: &Surroundings<'_>) -> Result<Self, Halt> {
+        Self::read(text, around).0
+    }
+
+    /// The same, and what must not be shown, whether the configuration holds or not.
+    pub(super) fn read(text: &str, around: &Surroundings<'_>) -> (Result<Self, Halt>, Redactor) {
         let vars = Variables::new(around.env, around.dotenv, around.checkout);
         let reader = Reader { vars, faults: RefCell::new(Faults::new(around.file)) };
         let draft = Draft { reader: &reader, around, secrets: RefCell::default() };
         let settings = match yaml::parse(text) {
-            Ok(tree) => draft.settings(tree.as_ref()).map(Some)?,
+            Ok(tree) => draft.settings(tree.as_ref()),
             Err(fault) => {
                 reader.fault(fault.line, "", fault.message);
-                None
+                // The fault is told in its place.
+                Err(Halt::invalid(format!("{} cannot be read", around.file)))
             }
         };
-        let redactor = draft.redactor(settings.as_ref());
-        reader.faults.into_inner().into_result(&redactor)?;
-        // Without a tree there is a fault, so this is never reached without settings.
-        let settings = settings.ok_or_else(|| Halt::invalid(format!("{} cannot be read", around.file)))?;
-        Ok(Self { redactor, ..settings })
+        let redactor = draft.redactor(settings.as_ref().ok());
+        let faults = reader.faults.into_inner().into_result(&redactor);
+        let settings = faults.and(settings).map(|s| Self { redactor: redactor.clone(), ..s });
+        (settings, redactor)
     }
 
     /// Checks a text with nothing around it; for tests.

@@ -21,3 +21,4 @@ pub use check::check;
 pub use deployment::Surroundings;
 pub use dotenv::DotEnv;
 pub use settings::*;
+pub use values::url_passwords;

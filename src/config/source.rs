@@ -11,6 +11,7 @@ use super::settings::Settings;
 use crate::checkout::Checkout;
 use crate::outcome::Halt;
 use crate::sys::env::Environment;
+use crate::sys::process::Redactor;
 
 /// No configuration written by hand comes near; keeps a wrong path from filling the memory.
 const LARGEST: u64 = 4 << 20;
@@ -23,20 +24,50 @@ const ENV_VARIABLE: &str = "TELECLAUDE_ENV_PATH";
 impl Settings {
     /// Reads, expands and checks the configuration of a checkout.
     pub fn load(checkout: &Checkout, env: &Environment) -> Result<Self, Halt> {
+        let texts = Texts::read(checkout, env);
+        let dotenv = texts.dotenv?.unwrap_or_default();
+        understood(&texts.config?.unwrap_or_default(), &dotenv, &texts.shown, checkout, env).0
+    }
+
+    /// What must not be shown, as far as the files tell, where the configuration does not hold.
+    pub fn secrets(checkout: &Checkout, env: &Environment) -> Redactor {
+        let texts = Texts::read(checkout, env);
+        let text = |read: Result<Option<String>, Halt>| read.ok().flatten().unwrap_or_default();
+        understood(&text(texts.config), &text(texts.dotenv), &texts.shown, checkout, env).1
+    }
+}
+
+fn understood(
+    config: &str,
+    dotenv: &str,
+    shown: &str,
+    checkout: &Checkout,
+    env: &Environment,
+) -> (Result<Settings, Halt>, Redactor) {
+    let outer = |name: &str| env.get_os(name).and_then(|v| v.to_str()).map(str::to_owned);
+    let around = Surroundings {
+        file: shown,
+        checkout: checkout.top(),
+        env,
+        dotenv: &DotEnv::parse(dotenv, &outer),
+        remote_url: &|remote| checkout.git_config(&format!("remote.{remote}.url")),
+    };
+    Settings::read(config, &around)
+}
+
+/// The texts that settings come from.
+struct Texts {
+    shown: String,
+    config: Result<Option<String>, Halt>,
+    dotenv: Result<Option<String>, Halt>,
+}
+
+impl Texts {
+    fn read(checkout: &Checkout, env: &Environment) -> Self {
         let top = checkout.top();
         let config = Place::of(CONFIG_VARIABLE, "config.yml", top, env);
-        let dotenv = Place::of(ENV_VARIABLE, ".env", top, env).read()?.unwrap_or_default();
-        let outer = |name: &str| env.get_os(name).and_then(|v| v.to_str()).map(str::to_owned);
-        Self::from_yaml(
-            &config.read()?.unwrap_or_default(),
-            &Surroundings {
-                file: &config.shown,
-                checkout: top,
-                env,
-                dotenv: &DotEnv::parse(&dotenv, &outer),
-                remote_url: &|remote| checkout.git_config(&format!("remote.{remote}.url")),
-            },
-        )
+        let dotenv = Place::of(ENV_VARIABLE, ".env", top, env).read();
+        Self { config: config.read(), shown: config.shown, dotenv }
     }
 }
 

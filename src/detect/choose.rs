@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 
+pub use crate::checked::version_of_tag;
 use crate::config::Channel;
 use crate::outcome::Reason;
 use crate::version::{CommitId, Version};
@@ -31,15 +32,6 @@ pub struct Offers {
     pub candidates: Vec<Candidate>,
     /// Tags that are no strict semantic versions.
     pub skipped_tags: u64,
-}
-
-/// Longest tag that is looked at.
-const LONGEST_TAG: usize = 128;
-
-/// The version a tag stands for: strict semver, an optional `v` before it. Such a name holds
-/// nothing but ASCII letters, digits, `.`, `-` and `+`, so it is safe on a command line.
-pub fn version_of_tag(tag: &str) -> Option<Version> {
-    if tag.len() > LONGEST_TAG { None } else { Version::parse(tag) }
 }
 
 /// The highest version that the channel allows. Prereleases never count.

@@ -20,7 +20,7 @@ use crate::version::CommitId;
 
 pub use choose::{Candidate, Offers};
 pub use look::{Look, Upstream, upstream};
-pub use remote::Remote;
+pub use remote::{Remote, passwords_in_config};
 
 /// What can be installed instead of what is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,11 +3,10 @@
 
 use serde_json::Value;
 
+use crate::checked::is_web_address;
+
 use super::cache::Release;
 use super::choose::{Candidate, Offers, version_of_tag};
-
-/// Longest address of a release's page that is passed on.
-const LONGEST_URL: usize = 2048;
 
 /// Reads one page. Anything but a list of releases is an error: silence is not "no release".
 pub fn parse_page(body: &[u8]) -> Result<Vec<Release>, String> {
@@ -36,14 +35,6 @@ fn flag(entry: &Value, key: &str) -> Result<bool, String> {
         Some(Value::Bool(set)) => Ok(*set),
         Some(_) => Err(format!("a release's {key} is neither true nor false")),
     }
-}
-
-fn is_web_address(text: &str) -> bool {
-    let Some(rest) = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")) else {
-        return false;
-    };
-    let credentials = rest.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@'));
-    !credentials && text.len() <= LONGEST_URL && !text.contains(|c: char| c.is_whitespace() || c.is_control())
 }
 
 /// The versions among releases: no drafts, no prereleases; odd tags are counted.

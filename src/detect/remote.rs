@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crate::checkout::Checkout;
-use crate::config::Settings;
+use crate::config::{Settings, url_passwords};
 use crate::outcome::{Halt, Reason};
 use crate::sys::env::Environment;
 use crate::sys::git::{Git, complaint};
@@ -88,7 +88,7 @@ impl Remote {
         let name = format!("refs/heads/{branch}");
         check_ref_name(&name)?;
         let refs = self.ls_remote(&["--refs"], &[&name], deadline)?;
-        Ok(refs.into_iter().find(|r| r.name == name).map(|r| r.object))
+        Ok(exactly(&refs, &name).cloned())
     }
 
     /// Every tag of the remote.
@@ -102,8 +102,7 @@ impl Remote {
         check_ref_name(&name)?;
         let peeled = format!("{name}^{{}}");
         let refs = self.ls_remote(&[], &[&name, &peeled], deadline)?;
-        let at = |wanted: &str| refs.iter().find(|r| r.name == wanted).map(|r| r.object.clone());
-        Ok(at(&peeled).or_else(|| at(&name)))
+        Ok(exactly(&refs, &peeled).or_else(|| exactly(&refs, &name)).cloned())
     }
 
     fn ls_remote(&self, flags: &[&str], names: &[&str], deadline: Deadline) -> Result<Vec<RemoteRef>, Halt> {
@@ -154,6 +153,17 @@ pub fn network_git(
     Ok((config.git(checkout, settings, env), url.map(|url| settings.redactor.clean(url))))
 }
 
+/// Passwords in URLs of the repository's own configuration file, without starting git: for programs
+/// that talk to no remote but run commands which may print one.
+pub fn passwords_in_config(checkout: &Checkout) -> Vec<String> {
+    let text = std::fs::read(checkout.git_dir().join("config")).unwrap_or_default();
+    String::from_utf8_lossy(&text)
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .flat_map(|(_, value)| url_passwords(value.trim()))
+        .collect()
+}
+
 /// The remotes' URLs and `core.sshCommand`, asked for at once.
 struct NetworkConfig {
     text: String,
@@ -178,9 +188,15 @@ impl NetworkConfig {
         found.map(|(_, value)| value).filter(|value| !value.is_empty())
     }
 
+    /// Those in the remotes' URLs; a command may print one without the URL around it.
+    fn passwords(&self) -> Vec<String> {
+        let entries = self.text.split('\0').filter_map(|entry| entry.split_once('\n'));
+        entries.flat_map(|(_, value)| url_passwords(value)).collect()
+    }
+
     fn git(&self, checkout: &Checkout, settings: &Settings, env: &Environment) -> Git {
         Git::at(checkout.top())
-            .with_redactor(&settings.redactor)
+            .with_redactor(&settings.redactor.and(self.passwords()))
             .with_ssh_command(ssh_command(self.value("core.sshcommand"), env))
     }
 }
@@ -211,6 +227,12 @@ pub fn parse_refs(output: &[u8]) -> Result<Vec<RemoteRef>, String> {
         refs.push(RemoteRef { object, name: name.to_owned() });
     }
     Ok(refs)
+}
+
+/// What the reference of exactly this name points at: `git ls-remote` also lists every name that
+/// ends in the one it was asked for.
+pub fn exactly<'a>(refs: &'a [RemoteRef], name: &str) -> Option<&'a CommitId> {
+    refs.iter().find(|r| r.name == name).map(|r| &r.object)
 }
 
 /// Only names that git itself could have made, and no patterns.

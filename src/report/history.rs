@@ -3,7 +3,6 @@
 //! A line that cannot be read (damaged, or of a newer schema) is passed over by readers and kept
 //! as it is by writers, until it is old enough to be dropped like any other.
 
-use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::Context;
@@ -15,6 +14,7 @@ use super::status::StepError;
 use crate::home::Home;
 use crate::outcome::{Halt, Reason};
 use crate::sys::lock::{BRIEF_WAIT, LockGuard};
+use crate::sys::plain::{self, Unreadable};
 use crate::sys::store::{self, SCHEMA};
 use crate::version::{ChannelName, CommitId};
 
@@ -136,10 +136,10 @@ fn with_line(content: &[u8], line: &[u8], outdated: impl FnOnce(&[u8]) -> bool) 
 }
 
 fn content(path: &Path) -> Result<Vec<u8>, Halt> {
-    match std::fs::read(path) {
+    match plain::read(path) {
         Ok(bytes) => Ok(bytes),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(Halt::failed(Reason::IoError, format!("cannot read {}: {error}", path.display()))),
+        Err(Unreadable::Missing) => Ok(Vec::new()),
+        Err(why) => Err(Halt::failed(Reason::IoError, format!("cannot read {}: {why}", path.display()))),
     }
 }
 

@@ -1,13 +1,14 @@
 //! An append-only file of lines: a line is whole or, as the last one after a kill, ignored.
 //! The owner's lock keeps two writers apart.
 
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::fs::File;
+use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
+use super::plain::{self, Unreadable};
 use super::{failpoint, store};
 
 /// The file, created when the first line comes.
@@ -67,7 +68,7 @@ impl AppendFile {
         let mut file = match self.file.take() {
             Some(file) => file,
             None => {
-                let fresh = OpenOptions::new()
+                let fresh = plain::options()
                     .create(true)
                     .truncate(false)
                     .append(true)
@@ -100,10 +101,10 @@ impl AppendFile {
 
 /// The whole lines of such a file; none when it is not there.
 pub fn lines(path: &Path) -> anyhow::Result<Vec<String>> {
-    let bytes = match std::fs::read(path) {
+    let bytes = match plain::read(path) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        Err(Unreadable::Missing) => return Ok(Vec::new()),
+        Err(why) => bail!("cannot read {}: {why}", path.display()),
     };
     let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |end| end + 1);
     Ok(String::from_utf8_lossy(&bytes[..whole]).lines().map(str::to_owned).collect())

@@ -21,6 +21,7 @@ const QUIET_CONFIG: &[&str] = &[
     "advice.detachedHead=false",
     "credential.interactive=false",
     "core.quotePath=false",
+    "submodule.recurse=false",
 ];
 
 /// git in one directory.
@@ -74,6 +75,8 @@ impl Git {
             .env("LC_ALL", "C")
             .env("GIT_OPTIONAL_LOCKS", "0")
             .env("GIT_TERMINAL_PROMPT", "0")
+            // What a commit is, is what its id says.
+            .env("GIT_NO_REPLACE_OBJECTS", "1")
             .env("GIT_PAGER", "cat");
         if let Some(ssh) = &self.ssh_command {
             command = command.env("GIT_SSH_COMMAND", ssh);

@@ -2,15 +2,15 @@
 //! A lock file is created once and never replaced or removed; the lock ends when the guard drops.
 //! The descriptor is close-on-exec (the standard library's default), so no child inherits it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use fs2::FileExt;
 
-use super::failpoint;
+use super::{failpoint, plain};
 
 /// How long a guarded read-modify-write waits for others before it gives up.
 pub const BRIEF_WAIT: Duration = Duration::from_secs(10);
@@ -30,13 +30,7 @@ impl LockGuard {
     pub fn acquire(path: &Path, wait: Duration) -> anyhow::Result<Option<Self>> {
         failpoint::pass(&format!("lock {}", path.display()))
             .with_context(|| format!("cannot open the lock file {}", path.display()))?;
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(path)
-            .with_context(|| format!("cannot open the lock file {}", path.display()))?;
+        let file = open(path)?;
         let deadline = Instant::now() + wait;
         loop {
             match file.try_lock_exclusive() {
@@ -62,6 +56,17 @@ impl LockGuard {
     /// The descriptor, to prove in tests that it is close-on-exec.
     pub fn file(&self) -> &File {
         &self.file
+    }
+}
+
+/// A link in its place would have two programs lock two files, a pipe would be waited for.
+fn open(path: &Path) -> anyhow::Result<File> {
+    let opened = plain::options().create(true).truncate(false).write(true).mode(0o600).open(path);
+    let odd = || format!("cannot use the lock file {}: it is no plain file; move it away", path.display());
+    match opened {
+        Ok(file) => plain::must_be_plain(&file).map(|()| file).map_err(|_| anyhow::anyhow!(odd())),
+        Err(_) if path.symlink_metadata().is_ok_and(|facts| !facts.is_file()) => bail!(odd()),
+        Err(error) => Err(error).with_context(|| format!("cannot open the lock file {}", path.display())),
     }
 }
 

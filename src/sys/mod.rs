@@ -10,6 +10,7 @@ pub mod folder;
 pub mod git;
 pub mod http;
 pub mod lock;
+pub mod plain;
 pub mod process;
 pub mod store;
 pub mod warning;

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::failpoint;
 use super::lock::{BRIEF_WAIT, LockGuard};
+use super::plain::{self, Unreadable};
 use crate::outcome::{Halt, Reason};
 
 /// The schema number this program writes and understands.
@@ -24,6 +25,34 @@ pub const SCHEMA: u64 = 1;
 enum OnDamage {
     Refuse,
     MoveAside,
+}
+
+/// Why bytes are no state of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Not JSON, or not of the form it must have.
+    Damaged(String),
+    /// A newer program wrote it, with this schema.
+    Newer(u64),
+}
+
+/// What the bytes of a state file say. The schema first: what a newer one means by the other keys is
+/// not ours to judge.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
+    let damaged = |error: serde_json::Error| Fault::Damaged(error.to_string());
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        serde_json::from_slice::<IgnoredAny>(bytes).map_err(damaged)?;
+        return Err(Fault::Damaged("it is not a JSON object".to_owned()));
+    }
+    let head: Head = serde_json::from_slice(bytes).map_err(damaged)?;
+    match head.schema.map(|schema| schema.as_u64()) {
+        // Files of the host's earlier tool carry no schema.
+        None => {}
+        Some(None) => return Err(Fault::Damaged("its schema is not a whole number".to_owned())),
+        Some(Some(n)) if n > SCHEMA => return Err(Fault::Newer(n)),
+        Some(Some(_)) => {}
+    }
+    serde_json::from_slice(bytes).map_err(damaged)
 }
 
 /// One JSON state file with its sibling lock.
@@ -89,46 +118,27 @@ impl JsonFile {
     }
 
     fn parse<T: DeserializeOwned>(&self) -> Result<Option<T>, Halt> {
-        let bytes = match std::fs::read(&self.path) {
+        let bytes = match plain::read(&self.path) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound && self.path.is_symlink() => {
-                // What it leads to may be away for now; that is not "nothing was ever stored".
-                return Err(self.damaged(&"it is a link that leads nowhere"));
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => {
+            Err(Unreadable::Missing) => return Ok(None),
+            Err(Unreadable::Odd(what)) => return Err(self.damaged(&what)),
+            Err(Unreadable::Io(error)) => {
                 return Err(Halt::failed(
                     Reason::IoError,
                     format!("cannot read {}: {error}", self.path.display()),
                 ));
             }
         };
-        // The schema first: what a newer one means by the other keys is not ours to judge.
-        self.check_schema(&bytes)?;
-        serde_json::from_slice(&bytes).map(Some).map_err(|e| self.damaged(&e))
-    }
-
-    fn check_schema(&self, bytes: &[u8]) -> Result<(), Halt> {
-        if bytes.trim_ascii_start().first() != Some(&b'{') {
-            serde_json::from_slice::<IgnoredAny>(bytes).map_err(|e| self.damaged(&e))?;
-            return Err(self.damaged(&"it is not a JSON object"));
-        }
-        let head: Head = serde_json::from_slice(bytes).map_err(|e| self.damaged(&e))?;
-        match head.schema {
-            // Files of the host's earlier tool carry no schema.
-            None => Ok(()),
-            Some(schema) => match schema.as_u64() {
-                Some(n) if n <= SCHEMA => Ok(()),
-                Some(n) => Err(Halt::blocked(
-                    Reason::StateNewer,
-                    format!(
-                        "{} has schema {n}, this program understands {SCHEMA}: update this program, or move the file away",
-                        self.path.display()
-                    ),
-                )),
-                None => Err(self.damaged(&"its schema is not a whole number")),
-            },
-        }
+        decode(&bytes).map(Some).map_err(|fault| match fault {
+            Fault::Damaged(why) => self.damaged(&why),
+            Fault::Newer(n) => Halt::blocked(
+                Reason::StateNewer,
+                format!(
+                    "{} has schema {n}, this program understands {SCHEMA}: update this program, or move the file away",
+                    self.path.display()
+                ),
+            ),
+        })
     }
 
     fn damaged(&self, why: &dyn std::fmt::Display) -> Halt {

@@ -2,7 +2,7 @@
 //! drained for as long as the step writes.
 
 use std::collections::VecDeque;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use super::Redactor;
-use crate::sys::failpoint;
+use crate::sys::{failpoint, plain};
 
 /// Bytes kept from the beginning of a step's output.
 const HEAD: usize = 192 << 10;
@@ -41,7 +41,7 @@ impl StepLog {
     /// A log at `path`, which is appended to when it is there.
     pub fn create(path: &Path, redactor: &Redactor) -> anyhow::Result<Self> {
         let file = failpoint::pass(&format!("log.create {}", path.display()))
-            .and_then(|()| OpenOptions::new().create(true).append(true).mode(0o600).open(path))
+            .and_then(|()| plain::options().create(true).append(true).mode(0o600).open(path))
             .with_context(|| format!("cannot write the log {}", path.display()))?;
         let mut log = Self::in_memory(redactor);
         log.file = Some(file);

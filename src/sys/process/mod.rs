@@ -25,15 +25,15 @@ use super::failpoint;
 pub use gate::{GATE_WORD, pass_gate};
 pub use log::StepLog;
 pub use mark::ProcessMark;
-pub use redact::Redactor;
+pub use redact::{MASK, Redactor};
 pub use session::{Heard, Meanwhile, Session};
 pub use wait::{end_group, end_leftover};
 
 /// Between TERM and KILL.
 pub const GRACE: Duration = Duration::from_secs(3);
 
-/// Variables of git that name a repository; an inherited one would send git elsewhere.
-/// Source: `git rev-parse --local-env-vars`.
+/// Variables of git that name a repository, or say how paths are read; an inherited one would send
+/// git elsewhere. Source: `git rev-parse --local-env-vars`, and git(1) for those of paths.
 const GIT_REPOSITORY_VARIABLES: &[&str] = &[
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_COMMON_DIR",
@@ -41,11 +41,15 @@ const GIT_REPOSITORY_VARIABLES: &[&str] = &[
     "GIT_CONFIG_COUNT",
     "GIT_CONFIG_PARAMETERS",
     "GIT_DIR",
+    "GIT_GLOB_PATHSPECS",
     "GIT_GRAFT_FILE",
+    "GIT_ICASE_PATHSPECS",
     "GIT_IMPLICIT_WORK_TREE",
     "GIT_INDEX_FILE",
     "GIT_INTERNAL_SUPER_PREFIX",
+    "GIT_LITERAL_PATHSPECS",
     "GIT_NAMESPACE",
+    "GIT_NOGLOB_PATHSPECS",
     "GIT_NO_REPLACE_OBJECTS",
     "GIT_OBJECT_DIRECTORY",
     "GIT_PREFIX",

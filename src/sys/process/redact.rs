@@ -1,7 +1,7 @@
 //! Known secrets never reach a file, a message or Redis: they become `***`.
 
 /// What a secret is replaced by.
-const MASK: &str = "***";
+pub const MASK: &str = "***";
 
 /// Secrets shorter than this would mask half of every log.
 const SHORTEST: usize = 4;
@@ -21,6 +21,12 @@ impl Redactor {
         secrets.sort_by_key(|s| std::cmp::Reverse(s.len()));
         secrets.dedup();
         Self { secrets }
+    }
+
+    /// One that knows these secrets too.
+    #[must_use]
+    pub fn and(&self, more: impl IntoIterator<Item = String>) -> Self {
+        Self::new(self.secrets.iter().cloned().chain(more))
     }
 
     /// The text without the secrets and without credentials in URLs.
