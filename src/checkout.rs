@@ -33,7 +33,14 @@ impl Checkout {
     /// `--repo`, else `$TELECLAUDE_REPO`, else the top level around the current directory.
     /// A linked worktree is refused.
     pub fn locate(flag: Option<&str>, env: &Environment) -> Result<Self, Halt> {
-        let start = match flag.map(str::to_owned).or_else(|| env.get("TELECLAUDE_REPO")) {
+        if flag == Some("") {
+            return Err(no_checkout("--repo is empty".to_owned()));
+        }
+        let variable = || {
+            let wrong = |fault| no_checkout(format!("the variable TELECLAUDE_REPO {fault}"));
+            env.text("TELECLAUDE_REPO").map_err(wrong)
+        };
+        let start = match flag.map_or_else(variable, |dir| Ok(Some(dir.to_owned())))? {
             Some(dir) => PathBuf::from(dir),
             None => std::env::current_dir().context("cannot tell the current directory")?,
         };

@@ -4,8 +4,9 @@
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 
+use crate::outcome::Halt;
 use crate::sys::env::Environment;
 use crate::sys::store::JsonFile;
 
@@ -17,7 +18,7 @@ pub struct Home {
 
 impl Home {
     /// `$TELECLAUDE_HOME`, else `$HOME/.teleclaude`; created 0700 when it is not there.
-    pub fn open(env: &Environment) -> anyhow::Result<Self> {
+    pub fn open(env: &Environment) -> Result<Self, Halt> {
         let home = Self::locate(env)?;
         if !home.root.is_dir() {
             make_private_dir(&home.root)?;
@@ -26,18 +27,17 @@ impl Home {
     }
 
     /// The same, for programs that only read: nothing is created.
-    pub fn locate(env: &Environment) -> anyhow::Result<Self> {
-        let set = |name: &&&str| env.get_os(name).is_some_and(|value| !value.is_empty());
-        if let Some(name) = ["TELECLAUDE_HOME", "HOME"].iter().find(set)
-            && env.get(name).is_none()
-        {
-            // Passing it over would begin another record in another place.
-            anyhow::bail!("{name} is not UTF-8 text: set TELECLAUDE_HOME to a path that is");
-        }
-        let root = match (env.get("TELECLAUDE_HOME"), env.get("HOME")) {
-            (Some(dir), _) => PathBuf::from(dir),
-            (None, Some(home)) => Path::new(&home).join(".teleclaude"),
-            (None, None) => anyhow::bail!("neither TELECLAUDE_HOME nor HOME is set: set one of them"),
+    pub fn locate(env: &Environment) -> Result<Self, Halt> {
+        // Passing a variable over would begin another record in another place.
+        let text = |name: &str| env.text(name).map_err(|fault| Halt::invalid(format!("{name} {fault}")));
+        let root = match text("TELECLAUDE_HOME")? {
+            Some(dir) => in_home(dir, env),
+            None => match text("HOME")? {
+                Some(home) => Path::new(&home).join(".teleclaude"),
+                None => {
+                    return Err(anyhow!("neither TELECLAUDE_HOME nor HOME is set: set one of them").into());
+                }
+            },
         };
         let root = std::path::absolute(&root)
             .with_context(|| format!("cannot make {} an absolute path", root.display()))?;
@@ -102,6 +102,14 @@ impl Home {
     /// Copies made before migrations, while a transaction is in progress.
     pub fn snapshot(&self) -> PathBuf {
         self.root.join("apply_journal.snapshot")
+    }
+}
+
+/// `~/` is the home folder: where the value was quoted, no shell has replaced it.
+fn in_home(dir: String, env: &Environment) -> PathBuf {
+    match (dir.strip_prefix("~/"), env.get("HOME")) {
+        (Some(rest), Some(home)) => Path::new(&home).join(rest),
+        _ => PathBuf::from(dir),
     }
 }
 
