@@ -27,7 +27,7 @@ pub(super) fn run(arguments: Vec<OsString>) -> ExitCode {
     let mut count = DEFAULT_COUNT;
     let common = flags::parse(arguments, HELP, &mut |flag, parser| match flag {
         Flag::Short('n') => {
-            count = parser.value()?.parse()?;
+            count = parser.value()?.parse_with(count_of)?;
             Ok(true)
         }
         _ => Ok(false),
@@ -36,6 +36,11 @@ pub(super) fn run(arguments: Vec<OsString>) -> ExitCode {
         Ok(common) => finish(&common, outcome(count)),
         Err(over) => over,
     }
+}
+
+fn count_of(text: &str) -> Result<usize, String> {
+    let whole = text.parse().ok().filter(|count| *count > 0);
+    whole.ok_or_else(|| "-n wants a whole number from 1".to_owned())
 }
 
 fn outcome(count: usize) -> Result<Outcome, Halt> {
