@@ -209,10 +209,12 @@ fn sentences_name_what_is_to_be_mended() {
         .unwrap()
         .into();
     assert!(run.exits(2).stderr.starts_with("GITHUB_API_URL: "));
-    for count in ["0", "-1"] {
-        let run = world.run("telec", &["update", "history", "-n", count]).exits(2);
-        assert!(run.stderr.contains("-n wants a whole number from 1"), "{run:#?}");
-    }
+    let run = world.run("telec", &["update", "history", "-n", "-1"]).exits(2);
+    assert!(run.stderr.contains("-n wants a whole number from 0"), "{run:#?}");
+    assert_eq!(
+        world.run("telec", &["update", "history", "-n0"]).exits(0).stdout,
+        "no attempt was asked for (-n 0)\n"
+    );
     let run = world.run("telec", &["update", "hold", "--reason", "a\u{1b}[2Jb"]).exits(0);
     assert!(run.stdout.contains("a\u{fffd}[2Jb"), "{run:#?}");
     let run = world.run("version-watch", &["--repo", ""]).exits(2);
@@ -226,6 +228,32 @@ fn sentences_name_what_is_to_be_mended() {
     world.env("TELECLAUDE_REPO", "").env("TELECLAUDE_HOME", "~/other");
     world.run("telec", &["update", "hold"]).exits(0);
     assert!(world.path("home/other/hold.json").exists());
+}
+
+#[test]
+fn a_repository_of_another_user_is_a_persons_matter() {
+    let mut world = World::new();
+    world.env("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1");
+    let run = world.run("version-watch", &["--json"]).exits(3).tells("blocked", Some("dubious_ownership"));
+    assert!(run.stdout.contains("git config --global --add safe.directory"), "{run:#?}");
+    // The checkout is trusted, the remote is not.
+    let text = format!("[safe]\n\tdirectory = {}\n", world.checkout().display());
+    world.write("gitconfig", &text);
+    let trusted = world.path("gitconfig");
+    world.env("GIT_CONFIG_GLOBAL", trusted.to_str().unwrap());
+    let run = world.run("version-watch", &["--json"]).exits(3).tells("blocked", Some("dubious_ownership"));
+    assert!(run.stdout.contains("the git remote at "), "{run:#?}");
+}
+
+#[test]
+fn a_folder_as_configuration_and_a_time_without_end_are_named() {
+    let world = World::new();
+    let mut command = world.program("version-watch");
+    let run: Run = command.arg("--check-config").env("TELECLAUDE_CONFIG_PATH", ".").output().unwrap().into();
+    let path = world.checkout();
+    assert!(run.exits(2).stderr.starts_with(&format!("{}/: is not a file", path.display())));
+    let run = world.run("run-migrations", &["--timeout", "99999999999999999999"]).exits(2);
+    assert!(run.stderr.contains("at most 30 days"), "{run:#?}");
 }
 
 #[test]
