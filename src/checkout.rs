@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use crate::outcome::{Halt, Kind, Reason};
 use crate::sys::env::Environment;
-use crate::sys::git::Git;
+use crate::sys::git::{Git, ownership_fix};
 use crate::version::CommitId;
 
 /// What HEAD is.
@@ -64,6 +64,11 @@ impl Checkout {
             "--symbolic-full-name",
             "HEAD",
         ])?;
+        if let Some(fix) = ownership_fix(&facts.tail) {
+            let message =
+                format!("{} belongs to another user: give it to this one, or run: {fix}", dir.display());
+            return Err(Halt::blocked(Reason::DubiousOwnership, message));
+        }
         let text = String::from_utf8(facts.stdout).context("the checkout's path is not UTF-8")?;
         Self::from_facts(&text.lines().collect::<Vec<_>>(), dir)
     }
