@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use crate::outcome::{Halt, Kind, Reason};
 use crate::sys::env::Environment;
-use crate::sys::git::Git;
+use crate::sys::git::{Git, ownership_fix};
 use crate::version::CommitId;
 
 /// What HEAD is.
@@ -33,7 +33,14 @@ impl Checkout {
     /// `--repo`, else `$TELECLAUDE_REPO`, else the top level around the current directory.
     /// A linked worktree is refused.
     pub fn locate(flag: Option<&str>, env: &Environment) -> Result<Self, Halt> {
-        let start = match flag.map(str::to_owned).or_else(|| env.get("TELECLAUDE_REPO")) {
+        if flag == Some("") {
+            return Err(no_checkout("--repo is empty".to_owned()));
+        }
+        let variable = || {
+            let wrong = |fault| no_checkout(format!("the variable TELECLAUDE_REPO {fault}"));
+            env.text("TELECLAUDE_REPO").map_err(wrong)
+        };
+        let start = match flag.map_or_else(variable, |dir| Ok(Some(dir.to_owned())))? {
             Some(dir) => PathBuf::from(dir),
             None => std::env::current_dir().context("cannot tell the current directory")?,
         };
@@ -57,6 +64,11 @@ impl Checkout {
             "--symbolic-full-name",
             "HEAD",
         ])?;
+        if let Some(fix) = ownership_fix(&facts.tail) {
+            let message =
+                format!("{} belongs to another user: give it to this one, or run: {fix}", dir.display());
+            return Err(Halt::blocked(Reason::DubiousOwnership, message));
+        }
         let text = String::from_utf8(facts.stdout).context("the checkout's path is not UTF-8")?;
         Self::from_facts(&text.lines().collect::<Vec<_>>(), dir)
     }

@@ -4,7 +4,7 @@
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow};
 
 use crate::outcome::{Halt, Reason};
 use crate::sys::env::Environment;
@@ -19,7 +19,7 @@ pub struct Home {
 impl Home {
     /// `$TELECLAUDE_HOME`, else `$HOME/.teleclaude`; created 0700 when it is not there. One that
     /// everybody may write to is refused: what is in it says what is run.
-    pub fn open(env: &Environment) -> anyhow::Result<Self> {
+    pub fn open(env: &Environment) -> Result<Self, Halt> {
         let home = Self::locate(env)?;
         match std::fs::metadata(&home.root) {
             Ok(facts) if facts.is_dir() => home.must_be_ours(facts.permissions().mode())?,
@@ -28,12 +28,12 @@ impl Home {
         Ok(home)
     }
 
-    fn must_be_ours(&self, mode: u32) -> anyhow::Result<()> {
+    fn must_be_ours(&self, mode: u32) -> Result<(), Halt> {
         if mode & 0o002 == 0 {
             return Ok(());
         }
         let root = self.root.display();
-        bail!(Halt::blocked(
+        Err(Halt::blocked(
             Reason::UnsafeHome,
             format!(
                 "everybody may write to {root}, and what is in it says what is run: look for files that are not yours, then run 'chmod o-w {root}'"
@@ -42,18 +42,17 @@ impl Home {
     }
 
     /// The same, for programs that only read: nothing is created.
-    pub fn locate(env: &Environment) -> anyhow::Result<Self> {
-        let set = |name: &&&str| env.get_os(name).is_some_and(|value| !value.is_empty());
-        if let Some(name) = ["TELECLAUDE_HOME", "HOME"].iter().find(set)
-            && env.get(name).is_none()
-        {
-            // Passing it over would begin another record in another place.
-            anyhow::bail!("{name} is not UTF-8 text: set TELECLAUDE_HOME to a path that is");
-        }
-        let root = match (env.get("TELECLAUDE_HOME"), env.get("HOME")) {
-            (Some(dir), _) => PathBuf::from(dir),
-            (None, Some(home)) => Path::new(&home).join(".teleclaude"),
-            (None, None) => anyhow::bail!("neither TELECLAUDE_HOME nor HOME is set: set one of them"),
+    pub fn locate(env: &Environment) -> Result<Self, Halt> {
+        // Passing a variable over would begin another record in another place.
+        let text = |name: &str| env.text(name).map_err(|fault| Halt::invalid(format!("{name} {fault}")));
+        let root = match text("TELECLAUDE_HOME")? {
+            Some(dir) => in_home(dir, env),
+            None => match text("HOME")? {
+                Some(home) => Path::new(&home).join(".teleclaude"),
+                None => {
+                    return Err(anyhow!("neither TELECLAUDE_HOME nor HOME is set: set one of them").into());
+                }
+            },
         };
         let root = std::path::absolute(&root)
             .with_context(|| format!("cannot make {} an absolute path", root.display()))?;
@@ -118,6 +117,14 @@ impl Home {
     /// Copies made before migrations, while a transaction is in progress.
     pub fn snapshot(&self) -> PathBuf {
         self.root.join("apply_journal.snapshot")
+    }
+}
+
+/// `~/` is the home folder: where the value was quoted, no shell has replaced it.
+fn in_home(dir: String, env: &Environment) -> PathBuf {
+    match (dir.strip_prefix("~/"), env.get("HOME")) {
+        (Some(rest), Some(home)) => Path::new(&home).join(rest),
+        _ => PathBuf::from(dir),
     }
 }
 

@@ -161,6 +161,8 @@ reasons! {
     IndexLocked = "index_locked",
     /// The history needed is not there.
     Shallow = "shallow",
+    /// git trusts a repository of another user only where it is told to.
+    DubiousOwnership = "dubious_ownership",
     /// The configured remote does not exist.
     MissingRemote = "missing_remote",
     /// The migrations directory is not what it must be.

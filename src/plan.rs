@@ -78,6 +78,14 @@ pub fn judge(settings: &Settings, installed: &Installed<'_>, signal: &Signal) ->
     if target.commit == *installed.commit {
         return Verdict::Withdraw(Reason::UpToDate, format!("{} is installed already", target.version));
     }
+    let offered = Version::parse(&target.version).filter(|_| target.channel != ChannelName::Alpha);
+    if let (Some(now), Some(offered)) = (installed.version, offered)
+        && *now != offered
+        && now.cmp_precedence(&offered).is_eq()
+    {
+        let message = format!("{now} is installed, and {offered} is no newer: build metadata does not count");
+        return Verdict::Withdraw(Reason::UpToDate, message);
+    }
     match downgrade(installed, &target) {
         Some(message) => Verdict::Refuse(Reason::Downgrade, message),
         None => Verdict::Install(target),
@@ -117,7 +125,7 @@ fn mismatch(settings: &Settings, signal: &Signal) -> Option<String> {
 /// Why the target would be a step back, if it would.
 pub fn downgrade(installed: &Installed<'_>, target: &Target) -> Option<String> {
     let wanted = Version::parse(&target.version).filter(|_| target.channel != ChannelName::Alpha)?;
-    let now = installed.version.filter(|now| **now > wanted)?;
+    let now = installed.version.filter(|now| now.cmp_precedence(&wanted).is_gt())?;
     Some(format!(
         "{wanted} is older than the installed {now}; 'apply-update --to {wanted} --allow-downgrade' installs it all the same"
     ))

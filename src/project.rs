@@ -55,9 +55,13 @@ impl Project {
     }
 }
 
-/// The installed version: the highest version tag at HEAD, else the project file's version.
+/// The installed version: the highest version tag at HEAD, else the project file's version. Of tags
+/// that differ in build metadata alone it is the one without.
 pub fn installed_version(tags_at_head: &[String], project: &Project) -> Option<Version> {
-    let highest = tags_at_head.iter().filter_map(|tag| Version::parse(tag)).max();
+    let highest = tags_at_head.iter().filter_map(|tag| Version::parse(tag)).max_by(|a, b| {
+        let among_equals = |v: &Version| (!v.has_build(), v.clone());
+        a.cmp_precedence(b).then_with(|| among_equals(a).cmp(&among_equals(b)))
+    });
     highest.or_else(|| project.version.clone())
 }
 

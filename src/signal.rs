@@ -1,7 +1,7 @@
 //! The signal file: its shape, how it is published and withdrawn. What is in it was decided by
 //! `detect`; what is done about it is decided by `plan`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -68,6 +68,13 @@ impl Signal {
             self.detected_at = old.detected_at;
             self.extra.clone_from(&old.extra);
         }
+        if let Some(other) = before.as_ref().filter(|old| old.repo != self.repo && old.repo.is_dir()) {
+            crate::sys::warning::warn(&format!(
+                "the signal for {} takes the place of the one for {}: give each checkout its own TELECLAUDE_HOME",
+                self.repo.display(),
+                other.repo.display()
+            ));
+        }
         if before.as_ref() != Some(&self) {
             locked.write(&self)?;
         }
@@ -77,13 +84,25 @@ impl Signal {
     /// Withdraws whatever is published. Returns whether something was. A damaged or newer file is
     /// refused unharmed.
     pub fn withdraw(home: &Home) -> Result<bool, Halt> {
+        Self::withdraw_where(home, |_| true)
+    }
+
+    /// The same for what is published for the checkout at `repo`: one for another checkout with
+    /// this state home stays.
+    pub fn withdraw_of(repo: &Path, home: &Home) -> Result<bool, Halt> {
+        Self::withdraw_where(home, |signal| signal.repo == repo)
+    }
+
+    fn withdraw_where(home: &Home, meant: impl Fn(&Self) -> bool) -> Result<bool, Halt> {
         let file = home.signal();
         if !file.path().exists() {
             return Ok(false);
         }
         let locked = file.lock()?;
-        let there = locked.read::<Self>()?.is_some();
-        locked.remove()?;
+        let there = locked.read::<Self>()?.is_some_and(|signal| meant(&signal));
+        if there {
+            locked.remove()?;
+        }
         Ok(there)
     }
 

@@ -33,6 +33,11 @@ impl Version {
         !self.0.pre.is_empty()
     }
 
+    /// Whether it has build metadata, which makes no version newer.
+    pub fn has_build(&self) -> bool {
+        !self.0.build.is_empty()
+    }
+
     /// The minor series it belongs to.
     pub fn minor(&self) -> Minor {
         Minor { major: self.0.major, minor: self.0.minor }

@@ -54,7 +54,8 @@ struct Flags {
     /// try a failed target again at once
     #[argh(switch)]
     retry: bool,
-    /// install this version (on alpha: this commit) instead of the signalled one
+    /// install this version instead of the signalled one; on alpha this commit, by all 40 digits
+    /// where it is not here yet
     #[argh(option, arg_name = "version")]
     to: Option<String>,
     /// with --to: the version may be older than the installed one
@@ -191,7 +192,7 @@ fn target(flags: &Flags, applier: &Applier<'_>, env: &Environment) -> Result<Opt
     })?;
     let now = clock::now();
     let mut look = Look::begin(checkout, settings, env, applier.home, now)?;
-    let found = look.resolve(&version);
+    let found = look.resolve(&version, text.trim());
     if !flags.plan {
         look.save(applier.home, found.is_ok())?;
     }
@@ -219,7 +220,13 @@ fn commit(checkout: &Checkout, text: &str) -> Result<Target, Halt> {
         return Err(wrong());
     };
     let here = String::from_utf8_lossy(&found.stdout).trim().to_owned();
-    let commit = CommitId::parse(&here).or_else(|| CommitId::parse(text)).ok_or_else(wrong)?;
+    let commit = CommitId::parse(&here).or_else(|| CommitId::parse(text)).ok_or_else(|| {
+        let digits = checkout.commit().as_str().len();
+        let message = format!(
+            "--to {text}: no commit here begins with it, or several do: one that is not here yet needs all {digits} digits"
+        );
+        Halt::new(Kind::Invalid, Reason::UnknownVersion, message)
+    })?;
     Ok(Target {
         channel: ChannelName::Alpha,
         version: commit.short().to_owned(),

@@ -1,14 +1,16 @@
 //! What all programs share: common flags, the rooms they open, and how a run is told.
 
 use std::ffi::OsString;
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
+use super::words;
 use crate::checkout::Checkout;
 use crate::config::Settings;
 use crate::home::Home;
 use crate::outcome::{Exit, Halt, Outcome};
 use crate::sys::env::Environment;
+use crate::sys::warning::say;
 
 /// The common flags as they were typed.
 #[derive(Clone, Debug, Default)]
@@ -56,11 +58,24 @@ pub fn finish(common: &Common, result: Result<Outcome, Halt>) -> ExitCode {
     let told = if failed && !common.json {
         std::io::stderr().lock().write_all(text.as_bytes())
     } else {
-        std::io::stdout().lock().write_all(text.as_bytes())
+        tell(&text)
     };
-    // A reader that went away changes nothing about how the run ended.
-    drop(told);
-    ExitCode::from(outcome.exit as u8)
+    match told {
+        // Whoever wanted the result would take an empty file for it.
+        Err(error) if outcome.exit == Exit::Done && error.kind() != ErrorKind::BrokenPipe => {
+            say(&format!("the result could not be written: {error}"));
+            ExitCode::from(Exit::Failed as u8)
+        }
+        // A reader that went away changes nothing about how the run ended.
+        _ => ExitCode::from(outcome.exit as u8),
+    }
+}
+
+/// Writes the whole result to standard output: what is left in a buffer would be lost silently.
+fn tell(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }
 
 fn for_people(common: &Common, outcome: &Outcome) -> String {
@@ -73,7 +88,9 @@ fn for_people(common: &Common, outcome: &Outcome) -> String {
         text.push_str(line);
         text.push('\n');
     }
-    text
+    // Names and reasons are other people's: they are not to move the cursor of whoever reads them.
+    let odd = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    text.replace(odd, "\u{fffd}")
 }
 
 /// Parses a worker's flags with argh. Help goes to standard output with 0, wrong usage to
@@ -83,20 +100,32 @@ pub fn parse<T: argh::TopLevelCommand>(program: &str, arguments: &[OsString]) ->
     let Some(words) = words else {
         return Err(usage(program, "an argument is not valid UTF-8"));
     };
-    T::from_args(&[program], &words).map_err(|early| match early.status {
-        Ok(()) => {
-            // Help into a closed pipe is still help.
-            let _ = std::io::stdout().lock().write_all(early.output.as_bytes());
-            ExitCode::from(Exit::Done as u8)
+    let words = words::split_values(&words);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let show = |help: &str| {
+        // Help into a closed pipe is still help.
+        let _ = std::io::stdout().lock().write_all(help.as_bytes());
+        ExitCode::from(Exit::Done as u8)
+    };
+    if words::ask_for_help(&words) {
+        let of_command = words::first_command(&words).map(|word| vec![word, "--help"]);
+        for asked in of_command.into_iter().chain([vec!["--help"]]) {
+            if let Err(early) = T::from_args(&[program], &asked)
+                && early.status.is_ok()
+            {
+                return Err(show(&early.output));
+            }
         }
+    }
+    T::from_args(&[program], &words).map_err(|early| match early.status {
+        Ok(()) => show(&early.output),
         Err(()) => usage(program, early.output.trim()),
     })
 }
 
 /// Wrong usage: one sentence and where help is; exit code 2.
-#[expect(clippy::print_stderr, reason = "diagnostics go to standard error")]
 pub fn usage(program: &str, what: &str) -> ExitCode {
-    eprintln!("{program}: {what}\nTry '{program} --help'.");
+    say(&format!("{program}: {what}\nTry '{program} --help'."));
     ExitCode::from(Exit::Usage as u8)
 }
 

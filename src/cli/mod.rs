@@ -4,6 +4,7 @@ pub mod common;
 pub mod run_migrations;
 pub mod telec;
 pub mod version_watch;
+mod words;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -12,7 +12,12 @@ pub fn check(checkout: &Checkout, env: &Environment) -> Result<Outcome, Halt> {
     if settings.source == Source::Releases && settings.channel != Channel::Alpha {
         settings.require_github_repo()?;
     }
-    let message = format!("{} is valid: {}", settings.file, settings.summary());
+    let message = match super::source::absent(checkout, env)? {
+        Some(path) => {
+            format!("there is no {}, all defaults hold: {}", path.display(), settings.summary())
+        }
+        None => format!("{} is valid: {}", settings.file, settings.summary()),
+    };
     Ok(Outcome::new(Exit::Done, "ok", message)
         .with("config", settings.file.as_str())
         .with("channel", settings.channel.name().as_str())

@@ -144,6 +144,9 @@ impl Draft<'_> {
     }
 
     fn github_repo(&self, d: &Section<'_>, remote: &str, asks_api: bool) -> Result<Option<String>, Halt> {
+        if !asks_api && d.is_unset("github_repo") {
+            return Ok(None);
+        }
         let configured = d.optional("github_repo", values::github_repo);
         if configured.is_some() || !asks_api {
             return Ok(configured);
@@ -154,22 +157,35 @@ impl Draft<'_> {
     }
 
     fn api_url(&self, d: &Section<'_>, asks_api: bool) -> String {
+        if !asks_api && d.is_unset("api_url") {
+            return API_URL.to_owned();
+        }
         if let Some(url) = d.optional("api_url", values::api_url) {
             return url;
         }
-        match self.reader.vars.filled(API_VARIABLE).filter(|_| asks_api).map(|t| values::api_url(t.trim())) {
-            Some(Ok(url)) => url,
-            Some(Err(message)) => {
+        if !asks_api {
+            return API_URL.to_owned();
+        }
+        let found = self.reader.vars.filled(API_VARIABLE).map_err(|fault| fault.to_string());
+        match found.and_then(|found| found.map(|text| values::api_url(text.trim())).transpose()) {
+            Ok(url) => url.unwrap_or_else(|| API_URL.to_owned()),
+            Err(message) => {
                 self.reader.faults.borrow_mut().whole(API_VARIABLE, message);
                 API_URL.to_owned()
             }
-            None => API_URL.to_owned(),
         }
     }
 
     /// `GITHUB_TOKEN` or `GH_TOKEN`, from the environment before `.env`.
     fn token(&self, asks_api: bool) -> Option<Secret> {
-        let env = |name| self.around.env.get(name);
+        let env = |name: &str| {
+            self.around.env.text(name).unwrap_or_else(|fault| {
+                if asks_api {
+                    self.reader.faults.borrow_mut().whole(name, fault.to_string());
+                }
+                None
+            })
+        };
         let dotenv = |name| self.around.dotenv.get(name).map(str::to_owned);
         let found = [env("GITHUB_TOKEN"), env("GH_TOKEN"), dotenv("GITHUB_TOKEN"), dotenv("GH_TOKEN")];
         let token = found.into_iter().flatten().map(|t| t.trim().to_owned()).find(|t| !t.is_empty())?;
@@ -181,6 +197,9 @@ impl Draft<'_> {
     }
 
     fn allowed_signers(&self, d: &Section<'_>, verify: Verify) -> Option<PathBuf> {
+        if verify == Verify::None && d.is_unset("allowed_signers") {
+            return None;
+        }
         let path = d.optional("allowed_signers", |t| Ok(self.path(t)))?;
         if paths::inside(&path, self.around.checkout) {
             d.fault("allowed_signers", "must lie outside the checkout, where no update can change it");

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::path::Path;
 
 use super::dotenv::DotEnv;
-use crate::sys::env::Environment;
+use crate::sys::env::{Environment, NotText};
 
 /// Defaults inside defaults, at most this deep.
 const DEEPEST: usize = 8;
@@ -26,21 +26,24 @@ impl<'a> Variables<'a> {
     }
 
     /// A variable; set and empty is a value too.
-    pub fn get(&self, name: &str) -> Option<String> {
-        let from_env = self.env.get_os(name).and_then(|v| v.to_str()).map(str::to_owned);
+    pub fn get(&self, name: &str) -> Result<Option<String>, NotText> {
+        let from_env = match self.env.get_os(name) {
+            Some(value) => Some(value.to_str().ok_or(NotText)?.to_owned()),
+            None => None,
+        };
         let value = from_env
             .or_else(|| self.dotenv.get(name).map(str::to_owned))
-            .or_else(|| (name == "WORKING_DIR").then(|| self.checkout.to_string_lossy().into_owned()))?;
-        if looks_secret(name) {
+            .or_else(|| (name == "WORKING_DIR").then(|| self.checkout.to_string_lossy().into_owned()));
+        if let Some(value) = value.as_ref().filter(|_| looks_secret(name)) {
             self.secrets.borrow_mut().push(value.clone());
         }
-        Some(value)
+        Ok(value)
     }
 
     /// A variable that is set to something.
-    pub fn filled(&self, name: &str) -> Option<String> {
-        let from_env = self.env.get(name).filter(|v| !v.trim().is_empty());
-        from_env.or_else(|| self.dotenv.get(name).filter(|v| !v.trim().is_empty()).map(str::to_owned))
+    pub fn filled(&self, name: &str) -> Result<Option<String>, NotText> {
+        let from_env = self.env.text(name)?.filter(|v| !v.trim().is_empty());
+        Ok(from_env.or_else(|| self.dotenv.get(name).filter(|v| !v.trim().is_empty()).map(str::to_owned)))
     }
 
     /// Values of secret-looking variables that were used so far.
@@ -50,7 +53,15 @@ impl<'a> Variables<'a> {
 
     /// The text with its variables replaced; an unset one is an error.
     pub fn expand(&self, text: &str) -> Result<String, String> {
-        expand(text, &|name| self.get(name), DEEPEST)
+        let odd = RefCell::new(None);
+        let lookup = |name: &str| {
+            self.get(name).unwrap_or_else(|fault| {
+                odd.borrow_mut().get_or_insert_with(|| format!("${{{name}}} {fault}"));
+                None
+            })
+        };
+        let expanded = expand(text, &lookup, DEEPEST);
+        odd.into_inner().map_or(expanded, Err)
     }
 }
 

@@ -32,7 +32,7 @@ impl Faults {
         self.add(Some(line), key, message.into());
     }
 
-    /// Adds one that has no line.
+    /// Adds one of a variable, which stands in no file of ours.
     pub fn whole(&mut self, key: &str, message: impl Into<String>) {
         self.add(None, key, message.into());
     }
@@ -56,14 +56,17 @@ impl Faults {
     }
 
     fn sentence(&self, fault: &Fault) -> String {
-        let line = fault.line.map_or(String::new(), |line| format!(":{line}"));
         let key = if fault.key.is_empty() { String::new() } else { format!("{}: ", fault.key) };
-        format!("{}{line}: {key}{}", self.file, fault.message)
+        match fault.line {
+            Some(line) => format!("{}:{line}: {key}{}", self.file, fault.message),
+            // It comes from the environment: the file is not what is to be mended.
+            None => format!("{key}{}", fault.message),
+        }
     }
 
     fn json(&self, fault: &Fault, redactor: &Redactor) -> Value {
         json!({
-            "file": self.file,
+            "file": fault.line.map(|_| &self.file),
             "line": fault.line,
             "key": fault.key,
             "message": redactor.clean(&fault.message),

@@ -55,9 +55,11 @@ const VERIFY: &[(&str, Verify)] = &[("none", Verify::None), ("tag", Verify::Tag)
 /// `None`: what is wrong has been noted.
 pub fn channel(d: &Section<'_>) -> Option<Channel> {
     let name = d.given("channel", |t| values::one_of(CHANNELS, t)).map(|n| n.unwrap_or(ChannelName::Alpha));
-    let pinned = d.look("pinned_minor", |t| {
+    let unused = matches!(name, Ok(ChannelName::Alpha | ChannelName::Beta)) && d.is_unset("pinned_minor");
+    let minor = |t: &str| {
         t.parse::<Minor>().map_err(|()| format!("{t:?} is no minor version; write for example \"1.3\""))
-    });
+    };
+    let pinned = if unused { Ok(None) } else { d.look("pinned_minor", minor) };
     match (name.ok()?, pinned) {
         (ChannelName::Alpha, _) => Some(Channel::Alpha),
         (ChannelName::Beta, _) => Some(Channel::Beta),

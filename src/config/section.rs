@@ -170,6 +170,15 @@ impl<'a> Section<'a> {
         self.entry(key).is_some_and(|e| !e.value.is_null())
     }
 
+    /// Whether a key's value cannot be expanded: no fault where nothing uses it.
+    pub fn is_unset(&self, key: &str) -> bool {
+        let text = self.entry(key).and_then(|e| match &e.value.kind {
+            Kind::Scalar { text, .. } => Some(text),
+            _ => None,
+        });
+        text.is_some_and(|text| self.reader.vars.expand(text).is_err())
+    }
+
     /// A value that has a default; written without a value it is an error.
     pub fn value<T>(&self, key: &str, default: T, parse: impl Fn(&str) -> Result<T, String>) -> T {
         self.given(key, parse).ok().flatten().unwrap_or(default)

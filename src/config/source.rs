@@ -65,10 +65,18 @@ struct Texts {
 impl Texts {
     fn read(checkout: &Checkout, env: &Environment) -> Self {
         let top = checkout.top();
-        let config = Place::of(CONFIG_VARIABLE, "config.yml", top, env);
-        let dotenv = Place::of(ENV_VARIABLE, ".env", top, env).read();
-        Self { config: config.read(), shown: config.shown, dotenv }
+        let dotenv = Place::of(ENV_VARIABLE, ".env", top, env).and_then(|place| place.read());
+        match Place::of(CONFIG_VARIABLE, "config.yml", top, env) {
+            Ok(place) => Self { config: place.read(), shown: place.shown, dotenv },
+            Err(halt) => Self { config: Err(halt), shown: CONFIG_VARIABLE.to_owned(), dotenv },
+        }
     }
+}
+
+/// Where the configuration would be, if it is not there.
+pub(super) fn absent(checkout: &Checkout, env: &Environment) -> Result<Option<PathBuf>, Halt> {
+    let place = Place::of(CONFIG_VARIABLE, "config.yml", checkout.top(), env)?;
+    Ok(if place.path.exists() { None } else { Some(place.path) })
 }
 
 /// Where a file is expected.
@@ -79,12 +87,13 @@ struct Place {
 }
 
 impl Place {
-    fn of(variable: &'static str, default: &str, top: &Path, env: &Environment) -> Self {
-        let named = env.get(variable);
+    fn of(variable: &'static str, default: &str, top: &Path, env: &Environment) -> Result<Self, Halt> {
+        let named = env.text(variable).map_err(|fault| Halt::invalid(format!("{variable} {fault}")))?;
         let text = named.as_deref().unwrap_or(default);
         let path = paths::absolute(text, top, env.get("HOME").as_deref());
-        let shown = path.strip_prefix(top).unwrap_or(&path).display().to_string();
-        Self { path, shown, named_by: named.is_some().then_some(variable) }
+        let inside = path.strip_prefix(top).unwrap_or(&path);
+        let shown = if inside.as_os_str().is_empty() { &path } else { inside }.display().to_string();
+        Ok(Self { path, shown, named_by: named.is_some().then_some(variable) })
     }
 
     /// The text; `None`: there is no such file, and nobody said that there is.

@@ -141,8 +141,10 @@ pub fn github_repo(text: &str) -> Result<String, String> {
         !matches!(part, "" | "." | "..")
             && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
     };
-    match text.split_once('/') {
-        Some((owner, name)) if good(owner) && good(name) => Ok(text.to_owned()),
+    // As it stands in a URL, and no name on the API ends like that.
+    let plain = text.strip_suffix(".git").unwrap_or(text);
+    match plain.split_once('/') {
+        Some((owner, name)) if good(owner) && good(name) => Ok(plain.to_owned()),
         _ => Err(format!("{text:?} is not of the form owner/name")),
     }
 }

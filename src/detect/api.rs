@@ -193,9 +193,20 @@ impl Walk<'_> {
     fn refusal(&self, verdict: Verdict, answer: &Answer) -> Halt {
         let api = &self.settings.api_url;
         let repo = self.settings.github_repo.as_deref().unwrap_or_default();
-        let token = if self.settings.token.is_some() { "the token" } else { "no token (GITHUB_TOKEN)" };
+        let has_token = self.settings.token.is_some();
+        let token = if has_token { "the token" } else { "no token (GITHUB_TOKEN)" };
         match verdict {
             Verdict::Limited(at) => closed(self.settings, at),
+            Verdict::Unauthorized if !has_token => Halt::failed(
+                Reason::Unauthorized,
+                format!("{api} answers nobody without a token (401): set GITHUB_TOKEN or GH_TOKEN"),
+            ),
+            Verdict::NotFound if !has_token => Halt::failed(
+                Reason::NotFound,
+                format!(
+                    "{api} knows no public repository {repo:?} (404): check deployment.github_repo; for a private one set GITHUB_TOKEN or GH_TOKEN"
+                ),
+            ),
             Verdict::Unauthorized => Halt::failed(
                 Reason::Unauthorized,
                 format!("{api} does not accept the token (401): renew GITHUB_TOKEN or GH_TOKEN"),

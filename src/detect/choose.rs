@@ -34,15 +34,26 @@ pub struct Offers {
     pub skipped_tags: u64,
 }
 
-/// The highest version that the channel allows. Prereleases never count.
-pub fn choose(channel: Channel, candidates: &[Candidate]) -> Option<&Candidate> {
+/// The highest version that the channel allows. Prereleases never count. Build metadata makes no
+/// version higher: among equals it is the installed one, else the one without.
+pub fn choose<'c>(
+    channel: Channel,
+    candidates: &'c [Candidate],
+    installed: Option<&Version>,
+) -> Option<&'c Candidate> {
     let allowed = |c: &&Candidate| match channel {
         Channel::Stable(pinned) => c.version.minor() == pinned,
         Channel::Alpha | Channel::Beta => true,
     };
     // Of `v1.2.3` and `1.2.3` the first is the usual way to write it.
-    let order = |c: &&Candidate| (c.version.clone(), c.tag.starts_with('v'));
-    candidates.iter().filter(|c| !c.version.is_prerelease()).filter(allowed).max_by_key(order)
+    let among_equals = |c: &Candidate| {
+        let version = c.version.clone();
+        (Some(&version) == installed, !version.has_build(), version, c.tag.starts_with('v'))
+    };
+    candidates.iter().filter(|c| !c.version.is_prerelease()).filter(allowed).max_by(|a, b| {
+        let order = a.version.cmp_precedence(&b.version);
+        order.then_with(|| among_equals(a).cmp(&among_equals(b)))
+    })
 }
 
 /// What is known about the chosen version and this computer.
@@ -83,8 +94,8 @@ pub fn decide(facts: &TargetFacts<'_>) -> Decision {
     if let Some(before) = [facts.seen, facts.local].into_iter().flatten().find(|c| *c != facts.commit) {
         return Decision::blocked(Reason::TagMoved, tag_moved(facts, before));
     }
-    if facts.installed.is_some_and(|i| version.cmp_precedence(i).is_eq()) {
-        return Decision::up_to_date(format!("{version} is installed, the newest version"));
+    if let Some(installed) = facts.installed.filter(|i| version.cmp_precedence(i).is_eq()) {
+        return Decision::up_to_date(equally_new(version, installed));
     }
     Decision::Available(Offer {
         label: version.to_string(),
@@ -94,6 +105,17 @@ pub fn decide(facts: &TargetFacts<'_>) -> Decision {
         published_at: facts.chosen.published_at,
         release_url: facts.chosen.release_url.clone(),
     })
+}
+
+/// What people are told when the highest version on offer is as new as the installed one.
+pub fn equally_new(version: &Version, installed: &Version) -> String {
+    if version == installed {
+        return format!("{version} is installed, the newest version");
+    }
+    format!(
+        "{installed} is installed, and {version} on offer is no newer: build metadata does not count; \
+         'apply-update --to {version}' installs it all the same"
+    )
 }
 
 /// What people are told when the highest version on offer is lower than the installed one.
@@ -146,7 +168,7 @@ mod tests {
             (pinned("1.3"), &["v1.2.0"], None),
         ] {
             let candidates: Vec<_> = tags.iter().map(|t| candidate(t)).collect();
-            assert_eq!(choose(channel, &candidates).map(|c| c.tag.as_str()), best, "{tags:?}");
+            assert_eq!(choose(channel, &candidates, None).map(|c| c.tag.as_str()), best, "{tags:?}");
         }
     }
 

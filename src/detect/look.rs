@@ -107,17 +107,22 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// One version on offer with its tag and commit, for `--to`.
-    pub fn resolve(&mut self, version: &Version) -> Result<Offer, Halt> {
+    /// One version on offer with its tag and commit, for `--to`. `typed`: as a person wrote it; a
+    /// tag of exactly that name comes first.
+    pub fn resolve(&mut self, version: &Version, typed: &str) -> Result<Offer, Halt> {
         let listed = self.offers()?;
         let wanted: Vec<_> = listed
             .offers
             .candidates
             .into_iter()
             .filter(|c| c.version.cmp_precedence(version).is_eq())
+            .filter(|c| !version.has_build() || c.version == *version)
             .collect();
         // A version that a person names may be a prerelease: any of that version will do.
-        let found = choose::choose(Channel::Beta, &wanted).or_else(|| wanted.first());
+        let found = wanted.iter().find(|c| c.tag == typed);
+        let found = found.or_else(|| choose::choose(Channel::Beta, &wanted, Some(version)));
+        let found =
+            found.or_else(|| wanted.iter().find(|c| c.version == *version)).or_else(|| wanted.first());
         let chosen = found.cloned().ok_or_else(|| {
             Halt::failed(Reason::UnknownVersion, format!("{version} is not on offer at {}", self.remote.url))
         })?;
@@ -147,7 +152,8 @@ impl<'a> Look<'a> {
         let tags_here = self.checkout.tags_at(self.checkout.commit())?;
         let installed = installed_version(&tags_here, &Project::read(self.checkout.top()));
         let listed = self.offers()?;
-        let chosen = choose::choose(self.settings.channel, &listed.offers.candidates).cloned();
+        let chosen =
+            choose::choose(self.settings.channel, &listed.offers.candidates, installed.as_ref()).cloned();
         let decision = match &chosen {
             None => Decision::up_to_date(self.nothing_on_offer()),
             Some(chosen) => self.decide_on(chosen, installed.as_ref(), &listed)?,
@@ -193,7 +199,10 @@ impl<'a> Look<'a> {
                 self.cache.tags_checked_at = Some(self.now);
                 self.judge(chosen, &commit, installed, listed.source)
             }
-            None => Ok(Decision::up_to_date(format!("{} is installed, the newest version", chosen.version))),
+            None => {
+                let installed = installed.unwrap_or(&chosen.version);
+                Ok(Decision::up_to_date(choose::equally_new(&chosen.version, installed)))
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use crate::checkout::Checkout;
 use crate::config::{Settings, url_passwords};
 use crate::outcome::{Halt, Reason};
 use crate::sys::env::Environment;
-use crate::sys::git::{Git, complaint};
+use crate::sys::git::{Git, complaint, ownership_fix};
 use crate::sys::process::{End, Finished};
 use crate::version::CommitId;
 
@@ -132,6 +132,14 @@ impl Remote {
             End::Interrupted(number) => Err(Halt::failed(
                 Reason::Interrupted,
                 format!("stopped by signal {number} while asking {}", self.url),
+            )),
+            _ if ownership_fix(&finished.tail).is_some() => Err(Halt::blocked(
+                Reason::DubiousOwnership,
+                format!(
+                    "the git remote at {} belongs to another user: give it to this one, or run: {}",
+                    self.url,
+                    ownership_fix(&finished.tail).unwrap_or_default()
+                ),
             )),
             end => Err(Halt::unreachable(
                 Reason::Unreachable,

@@ -57,11 +57,11 @@ impl Check<'_> {
         let mut outcome = match &found.decision {
             Decision::Available(offer) => self.publish(found, offer, available)?,
             Decision::UpToDate { message } => {
-                Signal::withdraw(self.home)?;
+                Signal::withdraw_of(self.checkout.top(), self.home)?;
                 Outcome::new(Exit::Done, "up_to_date", message).because(Reason::UpToDate)
             }
             Decision::Blocked { reason, message } => {
-                Signal::withdraw(self.home)?;
+                Signal::withdraw_of(self.checkout.top(), self.home)?;
                 return Err(Halt::blocked(*reason, message).with("current", found.current.clone()));
             }
         };

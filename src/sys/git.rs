@@ -132,6 +132,13 @@ pub fn describe<S: AsRef<std::ffi::OsStr>>(arguments: &[S], finished: &Finished)
     format!("git {} ended with {}: {}", words.join(" "), finished.end, complaint(&finished.tail))
 }
 
+/// The setting with which git goes on, where it refuses a repository because it belongs to another
+/// user: only a person can decide that, and no later try ends otherwise.
+pub fn ownership_fix(tail: &str) -> Option<String> {
+    let advice = tail.lines().find(|line| line.contains("--add safe.directory"))?;
+    Some(advice.trim().to_owned())
+}
+
 /// The line of git's standard error that says why; the last one is often only advice.
 pub fn complaint(tail: &str) -> &str {
     let told = |kind: &str| tail.lines().find(|line| line.starts_with(kind));

@@ -1,7 +1,15 @@
-//! The one place that warns: a line for people on standard error. Results never come here.
+//! The one place that speaks to people beside the result: lines on standard error. Results never
+//! come here. Nobody reading them, or a full disk behind them, changes nothing about a run.
+
+use std::io::Write;
 
 /// A warning for people.
-#[expect(clippy::print_stderr, reason = "this is the door")]
 pub fn warn(message: &str) {
-    eprintln!("warning: {message}");
+    say(&format!("warning: {message}"));
+}
+
+/// A line of diagnostics.
+pub fn say(line: &str) {
+    // `eprintln!` panics where this cannot be written, and a panic would be another exit code.
+    let _ = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
 }

@@ -189,16 +189,17 @@ fn version(text: &str) -> Result<Version, String> {
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    seconds_or_none(text)
-        .ok()
-        .filter(|time| !time.is_zero())
-        .ok_or_else(|| format!("{text:?} is not a number of seconds above 0"))
+    match seconds_or_none(text)? {
+        Duration::ZERO => Err(format!("{text:?} is not a number of seconds above 0")),
+        time => Ok(time),
+    }
 }
 
 fn seconds_or_none(text: &str) -> Result<Duration, String> {
     const MONTH: f64 = 30.0 * 24.0 * 3600.0;
     let number = text.trim().parse::<f64>().ok().filter(|n| (0.0..=MONTH).contains(n));
-    number.map(Duration::from_secs_f64).ok_or_else(|| format!("{text:?} is not a number of seconds"))
+    let wrong = || format!("{text:?} is not a number of seconds, at most 30 days ({MONTH})");
+    number.map(Duration::from_secs_f64).ok_or_else(wrong)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! (a handler of ours would undo a `nohup`), and never ends up in this program again.
 
 use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -18,14 +19,27 @@ use crate::sys::process::Invocation;
 const MARK: &str = "TELECLAUDE_TELEC_HANDED_ON";
 
 /// A wrapper that starts us again as a child has another process id each time, and so has a
-/// person's shell inside the checkout's own `telec`. Only a circle gets this deep.
-const DEEPEST: u32 = 20;
+/// person's shell inside the checkout's own `telec`. Hardly anything but a circle gets this deep; and
+/// one that calls us twice each time has run at most fifteen times by then.
+const DEEPEST: u32 = 4;
 
 /// The command goes to the checkout's `bin/telec`, or the reason why it cannot.
 pub(super) fn run(arguments: Vec<OsString>) -> ExitCode {
     let env = Environment::capture();
     let Some(top) = checkout_top(&env) else {
-        return wrong("there is no git checkout here: change into one, or set TELECLAUDE_REPO", HELP);
+        let named = env.get_os("TELECLAUDE_REPO").filter(|dir| !dir.is_empty());
+        return match named {
+            Some(dir) => {
+                let dir = Path::new(dir).display();
+                wrong(
+                    &format!(
+                        "TELECLAUDE_REPO names {dir}, which is in no git checkout: set it anew, or unset it"
+                    ),
+                    HELP,
+                )
+            }
+            None => wrong("there is no git checkout here: change into one, or set TELECLAUDE_REPO", HELP),
+        };
     };
     let target = top.join("bin").join("telec");
     if !target.is_file() || is_this_program(&target) {
@@ -71,7 +85,11 @@ fn hand_on(target: &Path, mut arguments: Vec<OsString>, mark: &OsStr) -> ExitCod
     arguments.insert(0, target.into());
     // Only here where it could not be started.
     let error = Invocation::new(&arguments, Path::new(".")).exec((MARK, mark));
-    say(&format!("cannot run {}: {error}", target.display()));
+    let way = match error.kind() {
+        ErrorKind::PermissionDenied => format!("; make it executable: chmod +x {}", target.display()),
+        _ => String::new(),
+    };
+    say(&format!("cannot run {}: {error}{way}", target.display()));
     ExitCode::from(Exit::Failed as u8)
 }
 
@@ -83,9 +101,8 @@ fn circle(target: &Path) -> ExitCode {
     ExitCode::from(Exit::Usage as u8)
 }
 
-#[expect(clippy::print_stderr, reason = "diagnostics go to standard error")]
 fn say(what: &str) {
-    eprintln!("telec: {what}");
+    crate::sys::warning::say(&format!("telec: {what}"));
 }
 
 /// This process: a chain of `exec` keeps both numbers.
@@ -132,8 +149,8 @@ mod tests {
             (Some("7.3.1./other/bin/telec"), Some("7.3.2./co/bin/telec")),
             // A shell inside the checkout's own telec.
             (Some("6.3.1./co/bin/telec"), Some("7.3.2./co/bin/telec")),
-            (Some("7.2.19./co/bin/telec"), Some("7.3.20./co/bin/telec")),
-            (Some("6.5.20./co/bin/telec"), None),
+            (Some("7.2.3./co/bin/telec"), Some("7.3.4./co/bin/telec")),
+            (Some("6.5.4./co/bin/telec"), None),
             // Somebody else's variable.
             (Some("junk"), Some("7.3.1./co/bin/telec")),
             (Some("7.3.-1./co/bin/telec"), Some("7.3.1./co/bin/telec")),

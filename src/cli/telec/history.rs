@@ -27,7 +27,7 @@ pub(super) fn run(arguments: Vec<OsString>) -> ExitCode {
     let mut count = DEFAULT_COUNT;
     let common = flags::parse(arguments, HELP, &mut |flag, parser| match flag {
         Flag::Short('n') => {
-            count = parser.value()?.parse()?;
+            count = parser.value()?.parse_with(count_of)?;
             Ok(true)
         }
         _ => Ok(false),
@@ -38,20 +38,25 @@ pub(super) fn run(arguments: Vec<OsString>) -> ExitCode {
     }
 }
 
+fn count_of(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "-n wants a whole number from 0".to_owned())
+}
+
 fn outcome(count: usize) -> Result<Outcome, Halt> {
     let home = Home::open(&Environment::capture())?;
     let history = history::read(&home, count)?;
     let attempts: Vec<Value> =
         history.attempts.iter().map(|attempt| serde_json::to_value(attempt).unwrap_or_default()).collect();
-    let mut outcome = Outcome::new(Exit::Done, "ok", sentence(&history))
+    let mut outcome = Outcome::new(Exit::Done, "ok", sentence(&history, count))
         .with("attempts", attempts)
         .with("unreadable", history.unreadable);
     outcome.lines = history.attempts.iter().map(line).collect();
     Ok(outcome)
 }
 
-fn sentence(history: &History) -> String {
+fn sentence(history: &History, count: usize) -> String {
     let shown = match history.attempts.len() {
+        0 if count == 0 => "no attempt was asked for (-n 0)".to_owned(),
         0 => "no attempt on record".to_owned(),
         1 => "1 attempt".to_owned(),
         n => format!("{n} attempts, the newest last"),

@@ -51,7 +51,6 @@ pub(super) fn open(mut child: Child, mut gate: UnixStream, announce: Announce<'_
 /// The gate's side: leave the terminal, report, wait for one byte, then become the command. Returns
 /// only when it cannot.
 #[expect(clippy::disallowed_methods, reason = "this is the door")]
-#[expect(clippy::print_stderr, reason = "goes into the step's log")]
 pub fn pass_gate(argv: &[OsString]) -> ExitCode {
     if leave_terminal().and_then(|()| std::io::stdin().read_exact(&mut [0])).is_err() {
         return ExitCode::from(CANNOT_RUN);
@@ -60,7 +59,8 @@ pub fn pass_gate(argv: &[OsString]) -> ExitCode {
         return ExitCode::from(CANNOT_RUN);
     };
     let error = Command::new(program).args(arguments).stdin(Stdio::null()).exec();
-    eprintln!("cannot run {}: {error}", program.display());
+    // Goes into the step's log.
+    crate::sys::warning::say(&format!("cannot run {}: {error}", program.display()));
     ExitCode::from(CANNOT_RUN)
 }
 
