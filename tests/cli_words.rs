@@ -251,7 +251,7 @@ fn a_folder_as_configuration_and_a_time_without_end_are_named() {
     let mut command = world.program("version-watch");
     let run: Run = command.arg("--check-config").env("TELECLAUDE_CONFIG_PATH", ".").output().unwrap().into();
     let path = world.checkout();
-    assert!(run.exits(2).stderr.starts_with(&format!("{}/: is not a file", path.display())));
+    assert!(run.exits(2).stderr.starts_with(&format!("{}/.: is not a file", path.display())));
     let run = world.run("run-migrations", &["--timeout", "99999999999999999999"]).exits(2);
     assert!(run.stderr.contains("at most 30 days"), "{run:#?}");
 }
