@@ -49,7 +49,11 @@ pub fn tag<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Erro
 /// An absolute path.
 pub fn absolute<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
     let path = PathBuf::deserialize(from)?;
-    if path.is_absolute() { Ok(path) } else { Err(D::Error::custom(format!("{path:?} is not absolute"))) }
+    if path.is_absolute() {
+        Ok(path)
+    } else {
+        Err(D::Error::custom(format!("{} is not absolute", path.display())))
+    }
 }
 
 /// `releases`, `tags` or `branch`.

@@ -20,7 +20,7 @@ use crate::version::CommitId;
 
 pub use choose::{Candidate, Offers};
 pub use look::{Look, confirm_history};
-pub use remote::{Remote, network_git};
+pub use remote::{Remote, network_git, remote_passwords};
 
 /// What can be installed instead of what is.
 #[derive(Clone, Debug, PartialEq, Eq)]

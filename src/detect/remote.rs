@@ -136,6 +136,11 @@ pub fn network_git(checkout: &Checkout, settings: &Settings, env: &Environment) 
     Ok(NetworkConfig::read(checkout)?.git(checkout, settings, env))
 }
 
+/// The passwords in the remotes' URLs, where there are no settings that could know them.
+pub fn remote_passwords(checkout: &Checkout) -> anyhow::Result<Vec<String>> {
+    Ok(NetworkConfig::read(checkout)?.passwords())
+}
+
 /// The remotes' URLs and `core.sshCommand`, asked for at once.
 struct NetworkConfig {
     text: String,
