@@ -100,14 +100,13 @@ fn the_checkouts_own_configuration_cannot_widen_the_trust() {
 
 /// A program that says of everything that it is well signed, in the words of every kind.
 fn yes_sayer(world: &World) -> String {
-    let good = "Good \\\"git\\\" signature for a@example.org with ED25519 key SHA256:x";
-    let lines = format!(
-        "#!/bin/sh\ncase \"$*\" in *find-principals*) echo a@example.org; exit 0;; esac\n\
-         printf '\\n[GNUPG:] NEWSIG\\n[GNUPG:] GOODSIG 0123456789ABCDEF a\\n[GNUPG:] VALIDSIG {0}\\n[GNUPG:] TRUST_ULTIMATE 0 pgp\\n'\n\
-         echo \"{good}\"\n",
-        "0".repeat(40)
-    );
-    world.write("yes", &lines);
+    // Of ssh git reads the first line, of OpenPGP every line with this mark.
+    let script = r#"#!/bin/sh
+case "$*" in *find-principals*) echo a@example.org; exit 0;; esac
+echo 'Good "git" signature for a@example.org with ED25519 key SHA256:x'
+printf '\n[GNUPG:] NEWSIG\n[GNUPG:] GOODSIG 0123456789ABCDEF a\n[GNUPG:] TRUST_ULTIMATE 0 pgp\n'
+"#;
+    world.write("yes", script);
     fs::set_permissions(world.path("yes"), fs::Permissions::from_mode(0o755)).unwrap();
     world.path("yes").display().to_string()
 }

@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use support::api::{Api, Reply};
 use support::{Run, World};
 
 fn watch(world: &World) -> Run {
@@ -211,6 +212,31 @@ fn tags_that_only_look_like_versions_are_never_asked_for() {
 }
 
 #[test]
+fn a_branch_whose_name_only_ends_in_the_one_that_is_followed_is_not_it() {
+    let world = World::new();
+    let work = world.path("work");
+    world.git_in(&work, &["commit", "--quiet", "--allow-empty", "-m", "decoy"]);
+    // Before and behind the real one, in the order of the list.
+    for name in ["a/refs/heads/main", "x/refs/heads/main"] {
+        world.git_in(&work, &["push", "--quiet", "origin", &format!("HEAD:refs/heads/{name}")]);
+    }
+    watch(&world).exits(0).tells("up_to_date", Some("up_to_date"));
+}
+
+#[test]
+fn an_answer_of_the_api_that_never_ends_is_cut_long_before_the_deadline() {
+    let world = World::new();
+    let api = Api::start();
+    api.order(Reply::Endless);
+    world.config(&format!(
+        "deployment: {{channel: beta, github_repo: a/b, api_url: \"{}\", timeouts: {{check: 60s}}}}\n",
+        api.url()
+    ));
+    let run = watch(&world).exits(75).tells("unreachable", Some("bad_response"));
+    assert!(run.json()["message"].as_str().unwrap().contains("longer than"), "{run:#?}");
+}
+
+#[test]
 fn a_version_far_ahead_that_is_taken_back_does_not_stop_what_comes() {
     let world = World::new();
     world.config("deployment: {channel: beta, source: tags}\n");
@@ -293,7 +319,8 @@ fn a_project_file_without_an_end_is_passed_over() {
     fs::remove_file(world.path("work/pyproject.toml")).unwrap();
     std::os::unix::fs::symlink("/dev/zero", world.path("work/pyproject.toml")).unwrap();
     let commit = world.commit("second");
-    apply(&world).exits(42);
+    let run = apply(&world).exits(42);
+    assert!(run.stderr.contains("pyproject.toml: it is no plain file"), "{run:#?}");
     assert_eq!(world.head(), commit);
 }
 

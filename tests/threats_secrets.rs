@@ -245,25 +245,33 @@ fn nothing_is_told_by_a_configuration_that_does_not_hold() {
 
 #[test]
 fn nothing_is_told_by_a_run_that_takes_up_a_dead_one_without_its_configuration() {
-    let world = world(&format!("{PRINT_ALL}; kill -9 $PPID; sleep 1"), "true");
-    world.commit("second");
-    let mut said = Said(Vec::new());
-    assert_eq!(said.run(&world, "version-watch", &["--json"]), 0);
-    assert_eq!(said.run(&world, "apply-update", &["--json"]), -1, "it was killed");
-    assert!(world.state().join("apply_journal.json").exists());
-    look_only_at_files(&world, &said);
-    let config = world.read("checkout/config.yml");
-    world.config(&config.replace("channel: alpha", "chanel: alpha").replace("kill -9", "true"));
-    for _ in 0..3 {
-        said.run(&world, "apply-update", &["--json"]);
+    for on_the_command_line in [true, false] {
+        let world = world(&format!("{PRINT_ALL}; kill -9 $PPID; sleep 1"), "true");
+        let mut config = world.read("checkout/config.yml");
+        if !on_the_command_line {
+            config = config.replace("'token ${DEPLOY_TOKEN}'", "x").replace("'${DEPLOY_TOKEN}'", "x");
+            world.config(&config);
+        }
+        world.commit("second");
+        let mut said = Said(Vec::new());
+        assert_eq!(said.run(&world, "version-watch", &["--json"]), 0);
+        assert_eq!(said.run(&world, "apply-update", &["--json"]), -1, "it was killed");
+        assert!(world.state().join("apply_journal.json").exists());
+        look_only_at_files(&world, &said);
+        world.config(&config.replace("channel: alpha", "chanel: alpha"));
+        for _ in 0..3 {
+            said.run(&world, "apply-update", &["--json"]);
+        }
+        look_only_at_files(&world, &said);
+        // The commands are run again as soon as the configuration says what they hold.
+        world.config(&config.replace("kill -9", "true"));
+        if on_the_command_line {
+            let last = world.run("apply-update", &["--json", "--retry"]);
+            assert!(!world.state().join("apply_journal.json").exists(), "{last:#?} {:#?}", said.0);
+            said.0.push(("the last".to_owned(), last));
+            sweep(&world, &said);
+        }
     }
-    look_only_at_files(&world, &said);
-    // The commands are run again as soon as the configuration says what they hold.
-    world.config(&config.replace("kill -9", "true"));
-    let last = world.run("apply-update", &["--json", "--retry"]);
-    assert!(!world.state().join("apply_journal.json").exists(), "{last:#?} {:#?}", said.0);
-    said.0.push(("the last".to_owned(), last));
-    sweep(&world, &said);
 }
 
 /// In the middle of an update there are the copies of `config.yml` and `.env`, and nothing else.

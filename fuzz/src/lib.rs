@@ -169,5 +169,5 @@ fn assert_full(commit: &CommitId) {
 /// A name that git takes for a name: no option, no refspec, no pattern, no blank.
 fn is_harmless(name: &str) -> bool {
     let odd = |c: char| c.is_whitespace() || c.is_control() || "~^:?*[\\".contains(c);
-    !name.is_empty() && !name.starts_with(['-', '+']) && !name.contains("..") && !name.contains(odd)
+    !name.is_empty() && !name.starts_with('-') && !name.contains("..") && !name.contains(odd)
 }

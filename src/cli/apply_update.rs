@@ -13,7 +13,7 @@ use crate::apply::transaction::Rooms;
 use crate::apply::{self, Applier, Request, outlook};
 use crate::checkout::Checkout;
 use crate::config::{Channel, Settings};
-use crate::detect::{Look, Upstream, upstream};
+use crate::detect::{Look, Upstream, passwords_in_config, upstream};
 use crate::home::Home;
 use crate::outcome::{Exit, Halt, Kind, Outcome, Reason};
 use crate::plan::Target;
@@ -94,7 +94,7 @@ fn perform(common: &Common, flags: &Flags) -> Result<Outcome, Halt> {
     // The configuration may be what a dead run broke; its journal has all that is needed to end it.
     let settings = match (Settings::load(&checkout, &env), &journal) {
         (Err(halt), Some(journal)) if !flags.plan && !journal.stopped => {
-            let secrets = Settings::secrets(&checkout, &env);
+            let secrets = Settings::secrets(&checkout, &env).and(passwords_in_config(&checkout));
             return take_up_without_settings(&home, &checkout, journal, halt, secrets);
         }
         (settings, _) => settings?,
