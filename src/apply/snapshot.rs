@@ -36,6 +36,10 @@ pub fn take(home: &Home, top: &Path, files: &[PathBuf]) -> anyhow::Result<Vec<Sn
 fn take_one(copy: &Path, path: &Path) -> anyhow::Result<SnapshotEntry> {
     // A link stays a link: what it points at is what changes.
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    // Looked at before it is opened: a FIFO would be waited on for ever.
+    if path.metadata().is_ok_and(|found| !found.is_file()) {
+        anyhow::bail!("cannot copy {} before the migrations: it is no regular file", path.display());
+    }
     match fs::read(&path) {
         Ok(content) => {
             store::replace(copy, &content, 0o600, true)?;

@@ -120,7 +120,7 @@ impl Draft<'_> {
             restart: rules::restart(d),
             health: rules::command(d, "health", &["make", "status"]),
             python: d.optional("python", |t| Ok(self.python(t))),
-            snapshot: rules::snapshot(d),
+            snapshot: rules::snapshot(d, self.around.checkout),
             rollback: d.value("rollback", true, values::yes_or_no),
             max_attempts: d.value("max_attempts", 5, values::positive),
             policy: rules::policy(d, redis.is_some()),

@@ -108,8 +108,9 @@ pub fn restart(d: &Section<'_>) -> Restart {
     }
 }
 
-/// Files to copy before migrations.
-pub fn snapshot(d: &Section<'_>) -> Vec<PathBuf> {
+/// Files to copy before migrations; what is there must be a file that can be copied. Only looked at,
+/// never opened: a FIFO would be waited on for ever.
+pub fn snapshot(d: &Section<'_>, checkout: &Path) -> Vec<PathBuf> {
     let parse = |text: &str| {
         let path = Path::new(text);
         let plain = path.components().all(|c| !matches!(c, std::path::Component::ParentDir));
@@ -120,7 +121,14 @@ pub fn snapshot(d: &Section<'_>) -> Vec<PathBuf> {
         }
     };
     let hint = |t: &str| values::as_list(if t.is_empty() { "config.yml .env" } else { t });
-    d.list("snapshot", hint, parse).unwrap_or_else(|| vec!["config.yml".into(), ".env".into()])
+    let files = d.list("snapshot", hint, parse).unwrap_or_else(|| vec!["config.yml".into(), ".env".into()]);
+    for file in &files {
+        if checkout.join(file).metadata().is_ok_and(|found| !found.is_file()) {
+            let file = file.display();
+            d.fault("snapshot", format!("{file} is there, but is no regular file; name files only"));
+        }
+    }
+    files
 }
 
 /// When and how gently updates are applied.
