@@ -2,6 +2,7 @@
 
 mod support;
 
+use serde_json::json;
 use support::World;
 
 #[test]
@@ -20,4 +21,81 @@ fn what_is_no_regular_file_is_refused_before_anything_changes() {
     assert!(message.contains("config.yml:2: deployment.snapshot: pipe is there"), "{message}");
     world.run("apply-update", &["--json"]).exits(2);
     assert_eq!((world.head(), world.steps()), (before, vec![]));
+}
+
+const APPENDS: &str = "def check():\n    return 'new: 2' in open('config.yml').read()\n\
+    def migrate():\n    open('config.yml', 'a').write('new: 2\\n')\n    return True\n";
+
+/// Puts a file in the place of whatever is there.
+const REPLACES: &str = "import os\ndef check():\n    return 'new: 2' in open('config.yml').read()\n\
+    def migrate():\n    text = open('config.yml').read()\n    open('config.new', 'w').write(text + 'new: 2\\n')\n\
+    \x20   os.replace('config.new', 'config.yml')\n    return True\n";
+
+const MAKES_A_FOLDER: &str = "import os\ndef check():\n    return os.path.isdir('config.yml')\n\
+    def migrate():\n    os.remove('config.yml')\n    os.mkdir('config.yml')\n    return True\n";
+
+const SETTINGS: &str = "deployment: {channel: beta, source: tags}\n";
+
+/// A release whose install does `meanwhile` and fails, with this migration, if there is one.
+fn failing(migration: Option<&str>, meanwhile: &str) -> World {
+    let world = World::new();
+    world.config(SETTINGS);
+    if let Some(script) = migration {
+        world.write("work/migrations/v1.1.0/001_config.py", script);
+    }
+    let makefile = world.read("work/Makefile");
+    world.write("work/Makefile", &makefile.replace("@echo install done", &format!("@{meanwhile}; exit 3")));
+    world.release("1.1.0");
+    world.run("version-watch", &[]).exits(0);
+    world
+}
+
+const EDIT: &str = "echo '# mine' >> config.yml";
+
+#[test]
+fn an_edit_of_ones_own_stays_where_no_migration_changed_the_file() {
+    for migration in [None, Some("def check():\n    return True\ndef migrate():\n    return True\n")] {
+        let world = failing(migration, EDIT);
+        let run =
+            world.run("apply-update", &["--json"]).exits(1).tells("rolled_back", Some("install_failed"));
+        assert_eq!(world.read("checkout/config.yml"), format!("{SETTINGS}# mine\n"));
+        assert_eq!(run.json()["kept"], json!([]));
+    }
+}
+
+#[test]
+fn an_edit_of_ones_own_upon_what_a_migration_wrote_is_kept_beside_it() {
+    let world = failing(Some(APPENDS), EDIT);
+    let run = world.run("apply-update", &["--json"]).exits(1).tells("rolled_back", Some("install_failed"));
+    assert_eq!(world.read("checkout/config.yml"), SETTINGS);
+    let kept = run.json()["kept"][0].as_str().unwrap().to_owned();
+    assert_eq!(std::fs::read_to_string(&kept).unwrap(), format!("{SETTINGS}new: 2\n# mine\n"));
+    assert!(run.json()["message"].as_str().unwrap().contains(&kept), "{run:#?}");
+}
+
+#[test]
+fn what_only_the_migration_wrote_is_taken_back_without_a_copy() {
+    let world = failing(Some(APPENDS), "true");
+    let run = world.run("apply-update", &["--json"]).exits(1).tells("rolled_back", Some("install_failed"));
+    assert_eq!((world.read("checkout/config.yml"), &run.json()["kept"]), (SETTINGS.to_owned(), &json!([])));
+}
+
+#[test]
+fn a_link_that_a_migration_replaced_is_a_link_again() {
+    let world = failing(Some(REPLACES), "true");
+    let (config, real) = (world.path("checkout/config.yml"), world.path("real.yml"));
+    std::fs::rename(&config, &real).unwrap();
+    std::os::unix::fs::symlink("../real.yml", &config).unwrap();
+    world.run("apply-update", &["--json"]).exits(1).tells("rolled_back", Some("install_failed"));
+    assert_eq!(std::fs::read_link(&config).unwrap(), std::path::Path::new("../real.yml"));
+    assert_eq!(world.read("checkout/config.yml"), SETTINGS);
+    assert_eq!(world.state_file("migration_state.json")["applied"], json!([]));
+}
+
+#[test]
+fn a_folder_in_the_place_of_a_file_is_moved_aside() {
+    let world = failing(Some(MAKES_A_FOLDER), "true");
+    let run = world.run("apply-update", &["--json"]).exits(1).tells("rolled_back", Some("install_failed"));
+    assert_eq!(world.read("checkout/config.yml"), SETTINGS);
+    assert!(std::path::Path::new(run.json()["kept"][0].as_str().unwrap()).is_dir(), "{run:#?}");
 }

@@ -379,6 +379,11 @@ impl Journal {
         self.undo = Some(stage);
     }
 
+    /// What names of things end in that are kept because somebody changed them meanwhile.
+    pub fn keep_name(&self) -> String {
+        format!("kept-{}", self.id)
+    }
+
     /// Whether it was taken up so often that a transaction which goes forward turns back, and one that
     /// goes back waits for nothing any more.
     pub fn keeps_dying(&self) -> bool {

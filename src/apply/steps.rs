@@ -138,7 +138,17 @@ pub fn move_head(tx: &mut Transaction<'_>, place: &HeadPlace) -> Result<(), Stop
     Ok(())
 }
 
+/// What the migrations left of the snapshot's files is known from then on; the next entry in the
+/// journal makes it durable.
 fn run_migrations(tx: &mut Transaction<'_>) -> Result<(), Stop> {
+    let ended = migrate(tx);
+    if !matches!(&ended, Err(Stop::Broken(halt)) if halt.reason == Reason::Interrupted) {
+        snapshot::note_after(&mut tx.journal.snapshot);
+    }
+    ended
+}
+
+fn migrate(tx: &mut Transaction<'_>) -> Result<(), Stop> {
     if tx.journal.snapshot.is_empty() {
         tx.journal.snapshot = snapshot::take(tx.rooms.home, tx.top(), &tx.journal.commands.snapshot)?;
         tx.save()?;

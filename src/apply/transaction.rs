@@ -255,7 +255,7 @@ impl<'a> Transaction<'a> {
         };
         locks::remove_stale(self.rooms.checkout, self.journal.started_at)?;
         let list = self.rooms.home.root().join("apply_journal.paths");
-        let keep_name = format!("kept-{}", self.journal.id);
+        let keep_name = self.journal.keep_name();
         let checkout = self.rooms.checkout;
         let kept = tree::keep_foreign(checkout, &changes, &keep_name)?;
         self.journal.kept.extend(kept);

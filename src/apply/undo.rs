@@ -39,7 +39,10 @@ fn put_back(tx: &mut Transaction<'_>) -> Result<(), Stop> {
         // The attempt failed because of that very record, say; it stays as it is, and so it is told.
         Err(halt) => warn(&format!("no script of an interrupted run can be looked for: {halt}")),
     }
-    snapshot::restore(&tx.journal.snapshot).map_err(|e| steps::fail(Phase::Migrating, format!("{e:#}")))
+    let kept = snapshot::restore(&tx.journal.snapshot, &tx.journal.keep_name())
+        .map_err(|e| steps::fail(Phase::Migrating, format!("{e:#}")))?;
+    tx.journal.kept.extend(kept);
+    Ok(tx.save()?)
 }
 
 /// The new scripts are still there; those whose work is undone by the snapshot leave the record.
@@ -97,7 +100,7 @@ fn keep_commits(tx: &mut Transaction<'_>, commit: CommitId, branch: Option<Strin
     let branch = match branch.filter(|_| !moved) {
         Some(own) => own,
         None => {
-            let name = format!("kept-{}", tx.journal.id);
+            let name = tx.journal.keep_name();
             let words = ["update-ref", &format!("refs/heads/{name}"), commit.as_str()];
             tx.run_git(Phase::CheckingOut, &words.map(OsString::from))?;
             name

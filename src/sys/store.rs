@@ -243,6 +243,21 @@ pub fn replace(path: &Path, content: &[u8], mode: u32, sync: bool) -> anyhow::Re
     if sync { sync_parent(path) } else { Ok(()) }
 }
 
+/// Puts a link at `path`, in place of a file that is there.
+pub fn link(target: &Path, path: &Path) -> anyhow::Result<()> {
+    let temp = temp_path(path);
+    remove(&temp)?;
+    std::os::unix::fs::symlink(target, &temp)
+        .with_context(|| format!("cannot make the link {}", path.display()))?;
+    move_to(&temp, path)
+}
+
+/// Moves a file or a folder to another name in the same folder.
+pub fn move_to(from: &Path, to: &Path) -> anyhow::Result<()> {
+    rename(from, to)?;
+    sync_parent(to)
+}
+
 /// Removes a file and makes that durable; no error when it is gone already.
 pub fn remove(path: &Path) -> anyhow::Result<()> {
     failpoint::pass(&format!("store.remove {}", path.display()))?;
