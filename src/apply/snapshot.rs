@@ -71,8 +71,9 @@ pub fn note_after(entries: &mut [SnapshotEntry]) {
 }
 
 fn fingerprint(content: Option<&[u8]>) -> String {
-    let hex = |content| Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
-    content.map_or_else(|| "absent".to_owned(), hex)
+    let hex = |text: String, byte: &u8| text + &format!("{byte:02x}");
+    let told = |content| Sha256::digest(content).iter().fold(String::new(), hex);
+    content.map_or_else(|| "absent".to_owned(), told)
 }
 
 /// Puts every file back that is not as it was; a file that was not there is removed. What somebody
