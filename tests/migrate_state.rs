@@ -234,7 +234,7 @@ fn a_home_that_is_no_text_is_refused() {
     let place = std::ffi::OsStr::from_bytes(b"/tmp/\xff");
     let mut program = world.program("run-migrations");
     let run: Run = program.arg("--json").env("TELECLAUDE_HOME", place).output().unwrap().into();
-    let told = run.exits(1).json();
+    let told = run.exits(2).json();
     assert!(told["message"].as_str().unwrap().contains("TELECLAUDE_HOME"), "{told:#}");
     assert_eq!(effects(&world), "");
 }

@@ -200,11 +200,17 @@ fn tags_that_only_look_like_versions_are_never_asked_for() {
     let world = World::new();
     world.config("deployment: {channel: beta, source: tags}\n");
     let newer = world.commit("second");
-    let packed: String =
-        ["v9.9.9;touch pwned", "v9.9.9$(touch pwned)", "--upload-pack=x", "v9.9", "x/v9.9.9", "v9.9.9+é"]
-            .iter()
-            .map(|tag| format!("{newer} refs/tags/{tag}\n"))
-            .collect();
+    let packed: String = [
+        "v9.9.9;touch${IFS}pwned",
+        "v9.9.9$(touch${IFS}pwned)",
+        "--upload-pack=x",
+        "v9.9",
+        "x/v9.9.9",
+        "v9.9.9+é",
+    ]
+    .iter()
+    .map(|tag| format!("{newer} refs/tags/{tag}\n"))
+    .collect();
     world.write("origin/packed-refs", &format!("# pack-refs with: peeled fully-peeled sorted \n{packed}"));
     let run = watch(&world).exits(0).tells("up_to_date", Some("up_to_date"));
     assert!(run.json()["skipped_tags"].as_u64().unwrap() >= 4, "{run:#?}");

@@ -228,7 +228,7 @@ fn nothing_but_a_plain_file_of_a_sensible_size_is_read() {
                 Odd::Pipe | Odd::Folder => "no plain file",
                 Odd::Link => "a link",
                 Odd::Huge => "larger than",
-                Odd::Deep => "recursion limit",
+                Odd::Deep => "is damaged",
             };
             assert!(run.stdout.contains(why), "{odd:?} {file}: {run:#?}");
             assert_eq!(world.head(), before);
@@ -300,7 +300,7 @@ fn a_state_home_that_everybody_may_write_to_is_refused() {
 fn a_journal_that_names_what_git_would_take_for_more_is_refused() {
     let (world, signal) = signalled("channel: beta");
     let commit = &signal["available_commit"];
-    let head = json!({"branch": null, "commit": world.head()});
+    let head = json!({"branch": "main", "commit": world.head()});
     let journal = json!({
         "schema": 1, "id": "x", "phase": "fetching", "undo": null, "awaiting_caller": false, "stopped": false,
         "attempt": 1, "resumes": 0, "undo_failures": 0, "pid": 0, "pid_started": "", "step": null,
