@@ -9,12 +9,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use anyhow::Context;
 
-use super::{Announce, ProcessMark};
+use super::{Announce, ProcessMark, Running};
 
 /// First argument that turns one of our programs into a gate. Not for people.
 pub const GATE_WORD: &str = "__gate";
@@ -35,17 +35,22 @@ pub(super) fn command(argv: &[OsString]) -> anyhow::Result<(Command, UnixStream)
 }
 
 /// Announces the waiting process, then lets it go; ends it where the announcement failed.
-pub(super) fn open(mut child: Child, mut gate: UnixStream, announce: Announce<'_>) -> anyhow::Result<Child> {
+pub(super) fn open(
+    running: &mut Running,
+    mut gate: UnixStream,
+    announce: Announce<'_>,
+) -> anyhow::Result<()> {
     let ready = gate.read_exact(&mut [0]).context("the gate of a step ended before the step began");
-    let announced = ready.and_then(|()| announce(&ProcessMark::of(child.id())));
+    let announced = ready.and_then(|()| announce(&ProcessMark::of(running.id())));
     if let Err(error) = announced {
         drop(gate);
-        child.wait().context("cannot wait for the gate")?;
+        running.child().wait().context("cannot wait for the gate")?;
+        running.has_ended();
         return Err(error);
     }
     // A gate that was ended in the meantime shows as the end of the step, not here.
     let _ = gate.write_all(b"\n");
-    Ok(child)
+    Ok(())
 }
 
 /// The gate's side: leave the terminal, report, wait for one byte, then become the command. Returns

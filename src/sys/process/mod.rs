@@ -7,6 +7,7 @@ mod gate;
 mod log;
 mod mark;
 mod redact;
+mod running;
 mod session;
 mod signals;
 mod wait;
@@ -26,6 +27,7 @@ pub use gate::{GATE_WORD, pass_gate};
 pub use log::StepLog;
 pub use mark::ProcessMark;
 pub use redact::{MASK, Redactor};
+use running::Running;
 pub use session::{Heard, Meanwhile, Session};
 pub use wait::{end_group, end_leftover};
 
@@ -224,9 +226,8 @@ impl Invocation {
         stdout: OwnedFd,
         stderr: OwnedFd,
         announce: Option<Announce<'_>>,
-    ) -> anyhow::Result<std::process::Child> {
+    ) -> anyhow::Result<Running> {
         failpoint::pass(&format!("process.spawn {}", self.display()))?;
-        signals::begin_step()?;
         let (mut command, gate) = if announce.is_some() {
             let (command, gate) = gate::command(&self.argv)?;
             (command, Some(gate))
@@ -242,15 +243,15 @@ impl Invocation {
                 None => command.env_remove(name),
             };
         }
-        let child = command.spawn().with_context(|| {
+        let mut running = Running::start(&mut command).with_context(|| {
             let gone = if self.cwd.is_dir() { "" } else { ": its working directory is gone" };
             format!("cannot run {}{gone}", self.argv[0].display())
         })?;
         // It holds the other ends of what the child speaks into.
         drop(command);
-        let (Some(announce), Some(gate)) = (announce, gate) else { return Ok(child) };
-        let child = gate::open(child, gate, announce)?;
+        let (Some(announce), Some(gate)) = (announce, gate) else { return Ok(running) };
+        gate::open(&mut running, gate, announce)?;
         failpoint::pass(&format!("process.running {}", self.display()))?;
-        Ok(child)
+        Ok(running)
     }
 }

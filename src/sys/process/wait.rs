@@ -11,7 +11,7 @@ use anyhow::Context;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, Signal};
 
-use super::{End, Finished, GRACE, ProcessMark, Progress, Redactor, StepLog, mark, signals};
+use super::{End, Finished, GRACE, ProcessMark, Progress, Redactor, Running, StepLog, mark, signals};
 
 /// How often progress is told and, where no event says so, the process looked at.
 const TICK: Duration = Duration::from_millis(100);
@@ -54,10 +54,10 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Runs `child` to its end and keeps standard output whole (up to `limit`) and the end of
+/// Follows `running` to its end and keeps standard output whole (up to `limit`) and the end of
 /// standard error.
 pub(super) fn capture(
-    child: Child,
+    running: Running,
     out: OwnedFd,
     err: OwnedFd,
     deadline: Duration,
@@ -74,14 +74,14 @@ pub(super) fn capture(
     };
     let mut tell = |bytes: &[u8]| tail.push(bytes);
     let mut sources = [Source::new(out, &mut keep)?, Source::new(err, &mut tell)?];
-    let (end, elapsed, left_writer) = run(child, &mut sources, deadline, &mut |_| {})?;
+    let (end, elapsed, left_writer) = run(running, &mut sources, deadline, &mut |_| {})?;
     tail.finish();
     Ok(Finished { end, stdout, tail: tail.told(), elapsed, truncated, left_writer })
 }
 
-/// Runs `child` to its end with all output going into `log`.
+/// Follows `running` to its end with all output going into `log`.
 pub(super) fn logged(
-    child: Child,
+    running: Running,
     out: OwnedFd,
     deadline: Duration,
     log: &mut StepLog,
@@ -91,26 +91,25 @@ pub(super) fn logged(
     let mut push = |bytes: &[u8]| shared.borrow_mut().push(bytes);
     let mut sources = [Source::new(out, &mut push)?];
     let mut tick = |elapsed| progress(elapsed, shared.borrow().last_line());
-    let (end, elapsed, left_writer) = run(child, &mut sources, deadline, &mut tick)?;
+    let (end, elapsed, left_writer) = run(running, &mut sources, deadline, &mut tick)?;
     let mut log = shared.borrow_mut();
     log.finish();
     Ok(Finished { end, stdout: Vec::new(), tail: log.told(), elapsed, truncated: false, left_writer })
 }
 
 fn run(
-    mut child: Child,
+    mut running: Running,
     sources: &mut [Source<'_>],
     deadline: Duration,
     tick: &mut dyn FnMut(Duration),
 ) -> anyhow::Result<(End, Duration, Option<Arc<File>>)> {
     let began = Instant::now();
-    let result = wait(&mut child, sources, began + deadline, &mut || tick(began.elapsed()));
-    signals::end_step();
-    let end = result?;
-    if !end.success() {
-        // What a failed command left behind would work against whatever comes next.
-        end_group(child.id(), Some(&mut child), GRACE);
+    let end = wait(running.child(), sources, began + deadline, &mut || tick(began.elapsed()))?;
+    if end.success() {
+        running.has_ended();
     }
+    // What a failed command left behind would work against whatever comes next.
+    drop(running);
     sources.iter_mut().for_each(|s| s.drain(AFTERGLOW));
     let left_writer = sources.iter_mut().find_map(|s| s.pipe.take()).map(Arc::new);
     Ok((end, began.elapsed(), left_writer))
