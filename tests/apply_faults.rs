@@ -107,3 +107,22 @@ fn a_release_that_is_not_healthy() {
 fn a_release_whose_migration_fails() {
     sweep(Make { release: Release::BadMigration, channel: "beta", files: FILES, settings: "" });
 }
+
+/// Seen at once, before a step that runs on could have ended by itself.
+#[test]
+fn a_step_whose_watching_fails_does_not_run_on() {
+    let template =
+        Template::new(Make { release: Release::Good, channel: "beta", files: FILES, settings: "" });
+    let running = places(&template).into_iter().enumerate().filter(|(_, at)| at.contains("process.running"));
+    let mut seen = 0;
+    for (number, place) in running {
+        let mut scene = template.scene();
+        scene.world.env("TELECLAUDE_FAILPOINT", &format!("error@{}", number + 1));
+        let mut child = scene.start();
+        scene.wait(&mut child);
+        let left = scene.processes_but_the_daemon();
+        assert!(left.is_empty(), "{place} left {left:?}");
+        seen += 1;
+    }
+    assert!(seen >= 3, "{seen} steps were met");
+}

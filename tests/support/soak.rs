@@ -458,11 +458,16 @@ impl Scene<'_> {
         processes_with(&format!("{MARK}={}", root.display()))
     }
 
+    /// All processes of this scene but its daemon.
+    pub fn processes_but_the_daemon(&self) -> Vec<String> {
+        let state = fs::read_to_string(self.world.path("daemon.state")).unwrap_or_default();
+        let daemon = state.split(' ').next().unwrap_or_default();
+        self.processes().into_iter().filter(|pid| pid != daemon).collect()
+    }
+
     /// Ends everything of this scene but its daemon.
     pub fn kill_all_but_the_daemon(&self) {
-        let state = fs::read_to_string(self.world.path("daemon.state")).unwrap_or_default();
-        let daemon = state.split(' ').next().unwrap_or_default().to_owned();
-        self.processes().iter().filter(|pid| **pid != daemon).for_each(|pid| kill(pid));
+        self.processes_but_the_daemon().iter().for_each(|pid| kill(pid));
     }
 
     /// Everything worth knowing about a scene that went wrong.
