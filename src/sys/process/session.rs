@@ -5,13 +5,13 @@
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use super::{Announce, End, GRACE, Invocation, ProcessMark, signals, wait};
+use super::{Announce, End, GRACE, Invocation, ProcessMark, Running, signals, wait};
 use crate::sys::failpoint;
 
 /// How often the caller's tick runs while nothing is heard.
@@ -24,7 +24,7 @@ const LONGEST_ANSWER: usize = 1 << 20;
 /// The child.
 #[derive(Debug)]
 pub struct Session {
-    child: Child,
+    running: Running,
     input: Option<std::fs::File>,
     answers: Option<std::fs::File>,
     log: Option<std::fs::File>,
@@ -61,7 +61,6 @@ impl Session {
         let (answers, answers_writer) = std::io::pipe().context("cannot make a pipe")?;
         let (log, log_writer) = std::io::pipe().context("cannot make a pipe")?;
         failpoint::pass(&format!("session.start {}", command.argv[0].display()))?;
-        signals::begin_step()?;
         let mut spawn = std::process::Command::new(&command.argv[0]);
         spawn.args(&command.argv[1..]).current_dir(&command.cwd).process_group(0);
         spawn.stdin(Stdio::piped()).stdout(answers_writer).stderr(log_writer);
@@ -71,17 +70,18 @@ impl Session {
                 None => spawn.env_remove(name),
             };
         }
-        let mut child = spawn.spawn().with_context(|| format!("cannot run {}", command.argv[0].display()))?;
-        let input = child.stdin.take().map(|pipe| std::fs::File::from(OwnedFd::from(pipe)));
+        let mut running = Running::start(&mut spawn)
+            .with_context(|| format!("cannot run {}", command.argv[0].display()))?;
+        let input = running.child().stdin.take().map(|pipe| std::fs::File::from(OwnedFd::from(pipe)));
         let mut session = Self {
-            child,
+            running,
             input,
             answers: Some(unblocked(answers.into())?),
             log: Some(unblocked(log.into())?),
             heard: Vec::new(),
         };
         if let Some(announce) = announce {
-            let mark = ProcessMark::of(session.child.id());
+            let mark = ProcessMark::of(session.running.id());
             announce(&mark).inspect_err(|_| session.kill())?;
             failpoint::pass(&format!("session.running {}", command.argv[0].display()))?;
         }
@@ -129,7 +129,8 @@ impl Session {
         self.input = None;
         let until = Instant::now() + GRACE;
         while Instant::now() < until {
-            if let Some(status) = self.child.try_wait().context("cannot wait for a process")? {
+            if let Some(status) = self.running.child().try_wait().context("cannot wait for a process")? {
+                self.running.has_ended();
                 return Ok(wait::end_of(status));
             }
             drain(&mut self.log, LOG_AT_ONCE, &mut |_| {});
@@ -137,12 +138,14 @@ impl Session {
             signals::drain();
         }
         self.kill();
-        self.child.wait().map(wait::end_of).context("cannot wait for a process")
+        let status = self.running.child().wait().context("cannot wait for a process")?;
+        self.running.has_ended();
+        Ok(wait::end_of(status))
     }
 
     /// Ends its group at once.
     pub fn kill(&mut self) {
-        wait::end_group(self.child.id(), Some(&mut self.child), Duration::ZERO);
+        wait::end_group(self.running.id(), Some(self.running.child()), Duration::ZERO);
     }
 
     fn take_line(&mut self) -> Option<String> {
@@ -169,7 +172,6 @@ impl Drop for Session {
     fn drop(&mut self) {
         // Nothing is left to report to; what matters is that nothing stays behind.
         let _ = self.end();
-        signals::end_step();
     }
 }
 
