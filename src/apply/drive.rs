@@ -1,7 +1,8 @@
 //! The engine: performs the journal's phase or stage, and goes where its result leads. The one
 //! place where a transaction changes direction.
 
-use super::journal::{Cause, Phase, UndoStage};
+use super::journal::Cause;
+use super::phase::{Phase, UndoStage};
 use super::steps::{self, Next};
 use super::transaction::{Stop, Transaction, plain_cause};
 use super::{finish, undo};

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use super::journal::Phase;
+use super::phase::Phase;
 use super::signature::Signatures;
 use super::transaction::{Stop, Transaction, git_words};
 use crate::checkout::Checkout;

@@ -42,7 +42,7 @@ pub fn awaiting_caller(tx: &mut Transaction<'_>) -> Result<Outcome, Halt> {
         tx.journal.to
     );
     withdraw_signal(tx)?;
-    tx.journal.phase = super::journal::Phase::Verifying;
+    tx.journal.phase = super::phase::Phase::Verifying;
     tx.journal.phase_at = clock::now();
     tx.save()?;
     tx.status(Standing::Restarting, message.clone()).ended().save(tx.rooms.home)?;

@@ -4,136 +4,22 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::commands::Commands;
+use super::phase::{Phase, UndoStage};
 use super::snapshot::SnapshotEntry;
 use crate::checked;
-use crate::config::{Restart, Settings};
 use crate::home::Home;
-use crate::outcome::{Halt, Reason};
-use crate::sys::process::{ProcessMark, Redactor};
+use crate::outcome::Halt;
+use crate::sys::process::ProcessMark;
 use crate::version::{ChannelName, CommitId, Version};
 
 /// A dead run is taken up so often before it counts as one that keeps dying.
 const MAX_RESUMES: u32 = 3;
-/// Seconds; nothing that is configured comes near.
-const LONGEST_DEADLINE: u64 = 365 * 24 * 60 * 60;
-
-/// A phase on the way to the new version, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Phase {
-    /// The target's objects come from the remote; preflight follows.
-    Fetching,
-    /// Files, index and HEAD go to the target.
-    CheckingOut,
-    /// Migrations between the two versions.
-    Migrating,
-    /// The install command.
-    Installing,
-    /// The restart command, or the caller.
-    Restarting,
-    /// The health command.
-    Verifying,
-}
-
-impl Phase {
-    /// As the journal has it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Fetching => "fetching",
-            Self::CheckingOut => "checking_out",
-            Self::Migrating => "migrating",
-            Self::Installing => "installing",
-            Self::Restarting => "restarting",
-            Self::Verifying => "verifying",
-        }
-    }
-
-    /// The short name of the step, as errors and logs have it.
-    pub fn step(self) -> &'static str {
-        match self {
-            Self::Fetching => "fetch",
-            Self::CheckingOut => "checkout",
-            Self::Migrating => "migrate",
-            Self::Installing => "install",
-            Self::Restarting => "restart",
-            Self::Verifying => "verify",
-        }
-    }
-
-    /// The reason of a failure in this phase.
-    pub fn failure(self) -> Reason {
-        match self {
-            Self::Fetching => Reason::FetchFailed,
-            Self::CheckingOut => Reason::CheckoutFailed,
-            Self::Migrating => Reason::MigrationFailed,
-            Self::Installing => Reason::InstallFailed,
-            Self::Restarting => Reason::RestartFailed,
-            Self::Verifying => Reason::HealthFailed,
-        }
-    }
-
-    /// What follows; `None` after the last.
-    pub fn next(self) -> Option<Self> {
-        match self {
-            Self::Fetching => Some(Self::CheckingOut),
-            Self::CheckingOut => Some(Self::Migrating),
-            Self::Migrating => Some(Self::Installing),
-            Self::Installing => Some(Self::Restarting),
-            Self::Restarting => Some(Self::Verifying),
-            Self::Verifying => None,
-        }
-    }
-}
-
-/// A stage on the way back, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum UndoStage {
-    /// Snapshot files are put back.
-    Snapshot,
-    /// The attempt's migrations are asked whether they still hold.
-    Migrations,
-    /// Files, index and HEAD go back.
-    Checkout,
-    /// The old version is installed again, where the install had begun.
-    Install,
-    /// The old version is started again, where the restart had begun.
-    Restart,
-    /// And checked.
-    Verify,
-}
-
-impl UndoStage {
-    /// What follows; `None` after the last.
-    pub fn next(self) -> Option<Self> {
-        match self {
-            Self::Snapshot => Some(Self::Migrations),
-            Self::Migrations => Some(Self::Checkout),
-            Self::Checkout => Some(Self::Install),
-            Self::Install => Some(Self::Restart),
-            Self::Restart => Some(Self::Verify),
-            Self::Verify => None,
-        }
-    }
-
-    /// As messages name it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Snapshot => "putting the snapshot files back",
-            Self::Migrations => "asking the migrations",
-            Self::Checkout => "checking out the previous version",
-            Self::Install => "installing the previous version",
-            Self::Restart => "restarting the previous version",
-            Self::Verify => "checking the previous version",
-        }
-    }
-}
 
 /// Why an update failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -170,85 +56,6 @@ pub struct KeptCommits {
     pub commit: CommitId,
     /// The branch that has them.
     pub branch: String,
-}
-
-/// The commands and limits of this transaction. Kept here because the configuration file itself
-/// may be what an update breaks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Commands {
-    /// Install command; empty: none.
-    pub install: Vec<String>,
-    /// Restart command; `None`: the caller restarts when it sees exit code 42.
-    pub restart: Option<Vec<String>>,
-    /// Health command; empty: none.
-    pub health: Vec<String>,
-    /// Configured interpreter.
-    pub python: Option<PathBuf>,
-    /// Files copied before migrations, as configured.
-    pub snapshot: Vec<PathBuf>,
-    /// Whether a failed update goes back.
-    pub rollback: bool,
-    /// Attempts before a target is given up.
-    pub max_attempts: u32,
-    /// Deadlines in seconds, by step.
-    pub deadlines: BTreeMap<String, u64>,
-}
-
-impl Commands {
-    /// The commands of these settings; `no_restart` leaves the restart to the caller.
-    pub fn of(settings: &Settings, no_restart: bool) -> Self {
-        let t = &settings.timeouts;
-        let deadlines = [
-            (Phase::Fetching, t.fetch),
-            (Phase::CheckingOut, t.checkout),
-            (Phase::Migrating, t.migrate),
-            (Phase::Installing, t.install),
-            (Phase::Restarting, t.restart),
-            (Phase::Verifying, t.health),
-        ];
-        Self {
-            install: settings.install.clone(),
-            restart: match &settings.restart {
-                Restart::Command(argv) if !no_restart => Some(argv.clone()),
-                _ => None,
-            },
-            health: settings.health.clone(),
-            python: settings.python.clone(),
-            snapshot: settings.snapshot.clone(),
-            rollback: settings.rollback,
-            max_attempts: settings.max_attempts,
-            deadlines: deadlines.map(|(phase, d)| (phase.step().to_owned(), d.as_secs())).into(),
-        }
-    }
-
-    /// Without secrets: no file may hold one. What a masked word stands for is known to the run
-    /// that has the settings.
-    #[must_use]
-    pub fn masked(mut self, redactor: &Redactor) -> Self {
-        let words = [Some(&mut self.install), self.restart.as_mut(), Some(&mut self.health)];
-        for word in words.into_iter().flatten().flatten() {
-            *word = redactor.clean(word);
-        }
-        self
-    }
-
-    /// The command line of `now` that is for what `line` of these is for.
-    pub fn counterpart<'a>(&self, line: &[String], now: &'a Self) -> Option<&'a Vec<String>> {
-        let pairs = [
-            (Some(&self.install), Some(&now.install)),
-            (self.restart.as_ref(), now.restart.as_ref()),
-            (Some(&self.health), Some(&now.health)),
-        ];
-        let same = pairs.into_iter().find(|(own, _)| own.is_some_and(|own| own == line))?;
-        same.1.filter(|line| !line.is_empty())
-    }
-
-    /// The deadline of a phase.
-    pub fn deadline(&self, phase: Phase) -> Duration {
-        // A file can say any number; a time that far away cannot be counted with.
-        let seconds = self.deadlines.get(phase.step()).copied().unwrap_or(60).min(LONGEST_DEADLINE);
-        Duration::from_secs(seconds)
-    }
 }
 
 /// `apply_journal.json`.

@@ -2,10 +2,11 @@
 //! old one, with the reason on record. Chooses nothing: what to install was decided by the signal
 //! (or a person) and `plan`.
 //!
-//! `mod` decides whether to begin, [`drive`] goes through the phases, [`steps`] and [`undo`] are
+//! `mod` decides whether to begin, [`drive`] goes through the [`phase`]s, [`steps`] and [`undo`] are
 //! the two ways, [`journal`] is what survives a kill, [`recover`] takes it up again.
 
 mod choice;
+pub mod commands;
 mod drive;
 mod fetch;
 pub mod finish;
@@ -13,6 +14,7 @@ mod head;
 pub mod journal;
 mod locks;
 pub mod outlook;
+pub mod phase;
 pub mod preflight;
 pub mod progress;
 mod ready;
@@ -31,7 +33,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use self::choice::Choice;
-use self::journal::{Commands, HeadPlace, Journal, Phase};
+use self::commands::Commands;
+use self::journal::{HeadPlace, Journal};
+use self::phase::Phase;
 use self::progress::{Mode, Progress};
 use self::transaction::{Rooms, Transaction};
 use crate::checkout::Checkout;

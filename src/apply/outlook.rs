@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::choice::{Choice, target_of};
 use super::fetch::{Fetch, Runner};
-use super::journal::{Journal, Phase};
+use super::journal::Journal;
+use super::phase::Phase;
 use super::transaction::{Stop, failed_plainly};
 use super::tree::{self, Change};
 use super::{Applier, Request, head, may_be_taken_up, preflight, ready, steps};

@@ -2,7 +2,8 @@
 //! goes on in the direction it had. A transaction that keeps dying turns back.
 
 use super::drive::drive;
-use super::journal::{Journal, UndoStage};
+use super::journal::Journal;
+use super::phase::UndoStage;
 use super::progress::Progress;
 use super::transaction::{Rooms, Transaction, plain_cause};
 use crate::outcome::{Halt, Outcome, Reason};

@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
 use super::fetch::Fetch;
-use super::journal::{Cause, HeadPlace, Phase};
+use super::journal::{Cause, HeadPlace};
+use super::phase::Phase;
 use super::transaction::{Stop, Transaction, failed_plainly, plain_cause};
 use super::tree::{self, Goal};
 use super::whereabouts::{self, Whereabouts};

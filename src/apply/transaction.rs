@@ -6,8 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::journal::{Cause, Commands, Journal, Phase, UndoStage};
+use super::commands::Commands;
+use super::journal::{Cause, Journal};
 use super::locks;
+use super::phase::{Phase, UndoStage};
 use super::progress::Progress;
 use super::signature::Signatures;
 use super::tree::{self, Change, Goal};

@@ -3,7 +3,8 @@
 
 use std::ffi::OsString;
 
-use super::journal::{Cause, KeptCommits, Phase, UndoStage};
+use super::journal::{Cause, KeptCommits};
+use super::phase::{Phase, UndoStage};
 use super::transaction::{Stop, Transaction, plain_cause};
 use super::tree::Goal;
 use super::whereabouts::{self, Whereabouts};

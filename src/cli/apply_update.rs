@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use argh::FromArgs;
 
 use super::common::{Common, finish, on_terminal, parse, usage, version_line};
-use crate::apply::journal::{Commands, Journal};
+use crate::apply::commands::Commands;
+use crate::apply::journal::Journal;
 use crate::apply::progress::Mode;
 use crate::apply::signature::Signatures;
 use crate::apply::transaction::Rooms;
