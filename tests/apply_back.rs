@@ -3,11 +3,12 @@
 
 mod support;
 
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 use serde_json::{Value, json};
 use support::World;
 
@@ -120,6 +121,54 @@ fn a_restart_that_is_killed_twice_on_the_way_back_is_begun_anew() {
 fn strike_daemon(world: &World) {
     let pid = world.read("home/daemon.pid").trim().parse().ok().and_then(Pid::from_raw).unwrap();
     kill_process(pid, Signal::KILL).unwrap();
+}
+
+/// A daemon that was ended together with its restart answers to its number until it is reaped.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_dead_daemon_that_nobody_reaped_yet_is_not_healthy() {
+    let world = World::new();
+    world.config(
+        "deployment: {restart: [sh, ops/restart.sh], health: [sh, ops/status.sh], timeouts: {health: 1s}}\n",
+    );
+    world.write("work/ops/restart.sh", RESTART);
+    world.write("work/ops/status.sh", "kill -0 $(cat $HOME/daemon.pid)\n");
+    world.write("work/VERSION", "old");
+    world.commit("old");
+    world.git(&["pull", "--quiet"]);
+    let before = world.head();
+    world.write("work/VERSION", "new");
+    world.commit("new");
+    world.run("version-watch", &[]).exits(0);
+    world.write("home/hang", "");
+    for _ in 0..2 {
+        let mut child = start(&world);
+        wait_for(&world.path("home/restarted"));
+        std::fs::remove_file(world.path("home/restarted")).unwrap();
+        assert_eq!(strike(&mut child, Signal::KILL), None);
+    }
+    std::fs::remove_file(world.path("home/hang")).unwrap();
+    let mut journal = world.state_file("apply_journal.json");
+    assert_eq!((&journal["phase"], &journal["restarts_begun"]), (&json!("restarting"), &json!(2)));
+    let group =
+        journal["step"]["pid"].as_i64().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)).unwrap();
+    kill_process_group(group, Signal::KILL).unwrap();
+    // In its place one whose end is seen by nobody but this test.
+    let mut daemon = std::process::Command::new("true").process_group(0).spawn().unwrap();
+    let pid = Pid::from_raw(i32::try_from(daemon.id()).unwrap()).unwrap();
+    waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).unwrap();
+    journal["step"]["pid"] = json!(daemon.id());
+    world.write("home/.teleclaude/apply_journal.json", &journal.to_string());
+    world.write("home/daemon.pid", &daemon.id().to_string());
+    // Long enough for a health check that does not wait for it.
+    let reaper = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(500));
+        daemon.wait().unwrap();
+    });
+    world.run("apply-update", &["--json"]).exits(1).tells("rolled_back", Some("health_failed"));
+    reaper.join().unwrap();
+    assert_eq!(world.head(), before);
+    strike_daemon(&world);
 }
 
 #[test]

@@ -1,14 +1,20 @@
 //! Taking up the journal of a dead run: whatever it had running is ended, then the transaction
 //! goes on in the direction it had. A transaction that keeps dying turns back.
 
+use std::time::Duration;
+
 use super::drive::drive;
 use super::journal::Journal;
-use super::phase::UndoStage;
+use super::phase::{Phase, UndoStage};
 use super::progress::Progress;
 use super::transaction::{Rooms, Transaction, plain_cause};
 use crate::outcome::{Halt, Outcome, Reason};
 use crate::sys::clock;
 use crate::sys::process;
+
+/// How long the dead of an interrupted restart may take to be reaped; the first process of some
+/// containers looks only every few seconds. After that the health check decides as it is.
+const REAPING: Duration = Duration::from_secs(5);
 
 /// Takes up a dead run's journal and drives it to its end.
 pub fn take_up(rooms: &Rooms<'_>, journal: Journal, progress: Progress) -> Result<Outcome, Halt> {
@@ -51,9 +57,20 @@ fn turns_back(journal: &Journal) -> bool {
     journal.keeps_dying() && journal.commands.rollback
 }
 
+/// Whether the step may have started a daemon, which then ended with it.
+fn is_restart(journal: &Journal) -> bool {
+    match journal.undo {
+        Some(stage) => stage == UndoStage::Restart,
+        None => journal.phase == Phase::Restarting,
+    }
+}
+
 fn end_step(tx: &mut Transaction<'_>) -> Result<(), Halt> {
     let Some(mark) = tx.journal.step.take() else { return Ok(()) };
     if process::end_leftover(&mark) {
+        if is_restart(&tx.journal) {
+            process::await_reaped(&mark, REAPING);
+        }
         return Ok(());
     }
     Err(Halt::blocked(

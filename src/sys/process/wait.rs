@@ -198,3 +198,17 @@ pub fn end_group(group: u32, mut child: Option<&mut Child>, grace: Duration) -> 
 pub fn end_leftover(mark: &ProcessMark) -> bool {
     mark.pid == 0 || mark.is_of_another_boot() || mark.is_reused() || end_group(mark.pid, None, GRACE)
 }
+
+/// Waits, for at most `patience`, until the dead of a group that was ended are reaped. Until then a
+/// `kill -0` takes them for living.
+pub fn await_reaped(mark: &ProcessMark, patience: Duration) {
+    let Some(pid) = i32::try_from(mark.pid).ok().and_then(Pid::from_raw) else { return };
+    let until = Instant::now() + patience;
+    while !mark.is_of_another_boot()
+        && !mark.is_reused()
+        && rustix::process::test_kill_process_group(pid).is_ok()
+        && Instant::now() < until
+    {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
