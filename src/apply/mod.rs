@@ -306,8 +306,9 @@ pub fn show_refusal(home: &Home, halt: &Halt) -> Result<(), Halt> {
         Kind::Failed | Kind::RolledBack => Standing::Error,
         Kind::Busy | Kind::Invalid => return Ok(()),
     };
-    // A run that broke off keeps the status that says how far it came.
-    if standing == Standing::Error && home.journal().path().exists() {
+    // A run that broke off keeps the status that says how far it came; one that was asked to stop
+    // before it began has found nothing out.
+    if standing == Standing::Error && (halt.reason == Reason::Interrupted || home.journal().path().exists()) {
         return Ok(());
     }
     let text = |key: &str| halt.details.get(key).and_then(Value::as_str);

@@ -7,7 +7,7 @@ use super::choice::{Choice, target_of};
 use super::fetch::{Fetch, Runner};
 use super::journal::Journal;
 use super::phase::Phase;
-use super::transaction::{Stop, failed_plainly};
+use super::transaction::{Stop, failed_plainly, not_interrupted};
 use super::tree::{self, Change};
 use super::{Applier, Request, head, may_be_taken_up, preflight, ready, steps};
 use crate::failed;
@@ -297,7 +297,7 @@ struct Unrecorded<'a>(&'a Redactor);
 
 impl Runner for Unrecorded<'_> {
     fn run(&mut self, command: &Invocation) -> Result<Finished, Stop> {
-        Ok(command.capture_announced(None, self.0)?)
+        not_interrupted(Phase::Fetching.step(), command.capture_announced(None, self.0)?)
     }
 
     fn failed(&self, words: &str, finished: &Finished) -> Stop {

@@ -196,6 +196,10 @@ pub fn migrations_up_to(
 fn migrations(tx: &mut Transaction<'_>, to: &Version, dry_run: bool) -> Result<RunResult, Stop> {
     let ran = with_migrations(tx, to, dry_run, migrate::run);
     ran.map_err(|halt| {
+        // A stop, or somebody else's run of migrations, says nothing about the new version.
+        if matches!(halt.reason, Reason::Interrupted | Reason::Locked) {
+            return Stop::Broken(halt);
+        }
         let message = format!("migrations cannot run: {halt}");
         let cause = plain_cause(Phase::Migrating, message);
         Stop::Failed(Box::new(Cause { reason: halt.reason.code().to_owned(), ..cause }))

@@ -15,11 +15,11 @@ use super::signature::Signatures;
 use super::tree::{self, Change, Goal};
 use crate::checkout::Checkout;
 use crate::home::Home;
-use crate::outcome::{Halt, Kind, Reason};
+use crate::outcome::Halt;
 use crate::report::logs::RunLogs;
 use crate::report::status::{Standing, Status, StepError, whole_seconds};
 use crate::sys::clock;
-use crate::sys::git::{Git, complaint};
+use crate::sys::git::{Git, complaint, interrupted};
 use crate::sys::process::{End, Finished, Invocation, MASK, ProcessMark, Redactor, StepLog};
 use crate::version::CommitId;
 
@@ -207,9 +207,7 @@ impl<'a> Transaction<'a> {
         let mut tick = |elapsed, line: &str| progress.tick(elapsed, line);
         let finished = command.logged(&mut log, Some(&mut announce), &mut tick)?;
         self.journal.step = None;
-        if let End::Interrupted(number) = finished.end {
-            return Err(Stop::Broken(interrupted(step, number)));
-        }
+        let finished = not_interrupted(step, finished)?;
         self.left_writers.extend(finished.left_writer.clone());
         Ok(finished)
     }
@@ -312,9 +310,12 @@ pub fn git_words(arguments: &[OsString]) -> String {
     format!("git {}", words.join(" "))
 }
 
-fn interrupted(step: &str, number: i32) -> Halt {
-    let message = format!("stopped by signal {number} during {step}; the next run takes it up from there");
-    Halt::new(Kind::Failed, Reason::Interrupted, message)
+/// A command that was ended by a stop of ours says nothing about what it was for.
+pub fn not_interrupted(step: &str, finished: Finished) -> Result<Finished, Stop> {
+    match finished.end {
+        End::Interrupted(number) => Err(Stop::Broken(interrupted(number, step))),
+        _ => Ok(finished),
+    }
 }
 
 fn standing(phase: Phase) -> Standing {

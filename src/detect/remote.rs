@@ -8,7 +8,7 @@ use crate::checkout::Checkout;
 use crate::config::{Settings, url_passwords};
 use crate::outcome::{Halt, Reason};
 use crate::sys::env::Environment;
-use crate::sys::git::{Git, complaint, ownership_fix};
+use crate::sys::git::{Git, complaint, interrupted, ownership_fix};
 use crate::sys::process::{End, Finished};
 use crate::version::CommitId;
 
@@ -129,10 +129,7 @@ impl Remote {
             )),
             End::Exit(0) => Ok(()),
             End::Deadline => Err(deadline.passed(&format!("the git remote at {}", self.url))),
-            End::Interrupted(number) => Err(Halt::failed(
-                Reason::Interrupted,
-                format!("stopped by signal {number} while asking {}", self.url),
-            )),
+            End::Interrupted(number) => Err(interrupted(number, &format!("a question to {}", self.url))),
             _ if ownership_fix(&finished.tail).is_some() => Err(Halt::blocked(
                 Reason::DubiousOwnership,
                 format!(

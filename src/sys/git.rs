@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use super::process::{Announce, End, Finished, Invocation, Redactor};
+use super::process::{End, Finished, Invocation, Redactor};
+use crate::outcome::{Halt, Reason};
 
 /// Reading git commands answer from local files; this is far more than they need.
 const LOCAL_DEADLINE: Duration = Duration::from_secs(60);
@@ -84,19 +85,15 @@ impl Git {
         command
     }
 
-    /// Runs a command whatever its exit code.
+    /// Runs a command whatever its exit code. One that was ended before it had one has answered
+    /// nothing, neither yes nor no: that is an error, and a [`Halt`] where it was a stop of ours.
     pub fn run<S: AsRef<std::ffi::OsStr>>(&self, arguments: &[S]) -> anyhow::Result<Finished> {
-        self.command(arguments).capture_announced(None, &self.redactor)
-    }
-
-    /// Runs a command with its own deadline, on record before it begins where `announce` is given.
-    pub fn run_for<S: AsRef<std::ffi::OsStr>>(
-        &self,
-        arguments: &[S],
-        deadline: Duration,
-        announce: Option<Announce<'_>>,
-    ) -> anyhow::Result<Finished> {
-        self.command(arguments).deadline(deadline).capture_announced(announce, &self.redactor)
+        let finished = self.command(arguments).capture_announced(None, &self.redactor)?;
+        match finished.end {
+            End::Exit(_) => Ok(finished),
+            End::Interrupted(number) => bail!(interrupted(number, "a question to git")),
+            End::Signal(_) | End::Deadline => bail!(describe(arguments, &finished)),
+        }
     }
 
     /// Standard output of a command that must succeed.
@@ -124,6 +121,12 @@ impl Git {
             _ => bail!(describe(arguments, &finished)),
         }
     }
+}
+
+/// This program was asked to stop.
+pub fn interrupted(number: i32, during: &str) -> Halt {
+    let message = format!("stopped by signal {number} during {during}; the next run goes on from there");
+    Halt::failed(Reason::Interrupted, message)
 }
 
 /// What went wrong, with the command, how it ended, and the last it said.
