@@ -3,11 +3,11 @@
 mod support;
 
 use std::fs;
-use std::process::Child;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use support::World;
+use support::{Run, World};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -99,4 +99,42 @@ fn programs_that_hammer_one_state_home_neither_hang_nor_tear_a_file() {
     assert_eq!(world.head(), commit);
     assert_eq!(world.steps(), ["install", "restart", "status"], "nothing is done twice");
     assert_eq!(world.state_file("hold.json"), Value::Null);
+}
+
+/// Locks a ref as a person's git does for a moment, and lets it go once git was in its way.
+fn waits_for_the_lock_of(name: &str) {
+    let world = World::new();
+    world.config("deployment: {channel: alpha}\n");
+    world.write("work/new.txt", "new");
+    world.commit("second");
+    world.run("version-watch", &[]).exits(0);
+    let lock = world.checkout().join(".git").join(format!("{name}.lock"));
+    fs::write(&lock, "").unwrap();
+    let child = world
+        .program("apply-update")
+        .arg("--json")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let in_the_way = || {
+        let logs = fs::read_dir(world.state().join("logs/deployment"));
+        logs.into_iter()
+            .flatten()
+            .flatten()
+            .any(|log| fs::read_to_string(log.path()).is_ok_and(|text| text.contains("File exists")))
+    };
+    let end = Instant::now() + LONG;
+    while !in_the_way() {
+        assert!(Instant::now() < end, "{name}: no git was in its way");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    fs::remove_file(&lock).unwrap();
+    Run::from(child.wait_with_output().unwrap()).exits(42).tells("updated", None);
+}
+
+#[test]
+fn a_ref_that_a_persons_git_has_locked_is_waited_for() {
+    waits_for_the_lock_of("refs/remotes/origin/main");
+    waits_for_the_lock_of("refs/heads/main");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::phase::Phase;
 use super::signature::Signatures;
-use super::transaction::{Stop, Transaction, git_words};
+use super::transaction::{Stop, Transaction, git_words, patiently};
 use crate::checkout::Checkout;
 use crate::detect::history;
 use crate::home::Home;
@@ -209,7 +209,8 @@ impl Fetch<'_> {
 
     fn git(&self, runner: &mut dyn Runner, arguments: &[&str], missing: Reason) -> Result<(), Stop> {
         let words: Vec<OsString> = PLAIN.iter().chain(arguments).map(OsString::from).collect();
-        let finished = runner.run(&self.network.command(&words).deadline(self.deadline))?;
+        let command = self.network.command(&words).deadline(self.deadline);
+        let finished = patiently(|| runner.run(&command))?;
         if finished.end.success() {
             return Ok(());
         }

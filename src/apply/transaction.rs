@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::commands::Commands;
 use super::journal::{Cause, Journal};
@@ -19,9 +19,14 @@ use crate::outcome::Halt;
 use crate::report::logs::RunLogs;
 use crate::report::status::{Standing, Status, StepError, whole_seconds};
 use crate::sys::clock;
-use crate::sys::git::{Git, complaint, interrupted};
+use crate::sys::git::{Git, complaint, interrupted, was_locked_out};
 use crate::sys::process::{End, Finished, Invocation, MASK, ProcessMark, Redactor, StepLog};
 use crate::version::CommitId;
+
+/// How long a person's git may have something locked.
+const OTHERS: Duration = Duration::from_secs(5);
+/// Between two tries to get past it.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// What a transaction works with.
 #[derive(Debug)]
@@ -189,7 +194,7 @@ impl<'a> Transaction<'a> {
     /// Runs a git command that changes something, on record before it begins. It must succeed.
     pub fn run_git(&mut self, phase: Phase, arguments: &[OsString]) -> Result<(), Stop> {
         let command = self.rooms.checkout.git().command(arguments).deadline(self.deadline(phase));
-        let finished = self.run_on_record(phase.step(), &command)?;
+        let finished = patiently(|| self.run_on_record(phase.step(), &command))?;
         if finished.end.success() {
             return Ok(());
         }
@@ -266,6 +271,18 @@ impl<'a> Transaction<'a> {
             step.finish(checkout.top())?;
         }
         Ok(crate::sys::store::remove(&list)?)
+    }
+}
+
+/// Repeats a git command as long as another git stands in its way, for a while.
+pub fn patiently(mut run: impl FnMut() -> Result<Finished, Stop>) -> Result<Finished, Stop> {
+    let until = Instant::now() + OTHERS;
+    loop {
+        let finished = run()?;
+        if !was_locked_out(&finished) || Instant::now() >= until {
+            return Ok(finished);
+        }
+        std::thread::sleep(PAUSE);
     }
 }
 

@@ -123,6 +123,12 @@ impl Git {
     }
 }
 
+/// Whether another git had something locked that this one needed, which is over in a moment.
+pub fn was_locked_out(finished: &Finished) -> bool {
+    !finished.end.success()
+        && ["cannot lock ref", ".lock': File exists"].iter().any(|said| finished.tail.contains(said))
+}
+
 /// This program was asked to stop.
 pub fn interrupted(number: i32, during: &str) -> Halt {
     let message = format!("stopped by signal {number} during {during}; the next run goes on from there");
