@@ -145,3 +145,16 @@ fn the_share_of_eligible_computers_grows_evenly() {
     assert!((fraction("a", "1") - fraction("a", "1")).abs() < f64::EPSILON);
     assert!((fraction("a", "1") - fraction("a", "2")).abs() > f64::EPSILON);
 }
+
+#[test]
+fn a_window_that_the_clocks_go_back_over_opens_twice() {
+    let policy = Policy { window: vec![window("02:15", "02:45")], ..policy() };
+    let (zone, hour) = (computer("Europe/Berlin").zone(), SignedDuration::from_hours(1));
+    let first = at("2027-10-31T00:15:00Z");
+    assert_eq!(next_opening(&policy.window, &zone, at("2027-10-30T20:00:00Z")), Some(first));
+    assert_eq!(next_opening(&policy.window, &zone, at("2027-10-31T00:50:00Z")), Some(first + hour));
+    assert_eq!(opened_at(&policy.window, &zone, at("2027-10-31T01:20:00Z")), Some(first + hour));
+    // In spring the hour is not there, and there is no opening in that night.
+    let spring = next_opening(&policy.window, &zone, at("2027-03-27T23:00:00Z"));
+    assert_eq!(spring, Some(at("2027-03-29T00:15:00Z")));
+}

@@ -23,7 +23,8 @@ pub fn opened_at(windows: &[DayWindow], zone: &TimeZone, now: Timestamp) -> Opti
     open.filter_map(|w| openings(w, zone, now, -1..=0).filter(|at| *at <= now).max()).min()
 }
 
-/// The window's openings on the days around `now`; a day whose clocks jump over it has none.
+/// The window's openings on the days around `now`; a day whose clocks jump over it has none, one whose
+/// clocks are put back over its beginning has two.
 fn openings(
     window: &DayWindow,
     zone: &TimeZone,
@@ -31,9 +32,13 @@ fn openings(
     days: std::ops::RangeInclusive<i64>,
 ) -> impl Iterator<Item = Timestamp> {
     let today = now.to_zoned(zone.clone()).date();
-    days.filter_map(move |day| {
+    days.flat_map(move |day| {
         let date = today.saturating_add(SignedDuration::from_hours(24 * day));
-        let at = date.to_datetime(window.from).to_zoned(zone.clone()).ok()?;
-        window.contains(at.time()).then(|| at.timestamp())
+        let at = |zone: &TimeZone| zone.to_ambiguous_zoned(date.to_datetime(window.from));
+        [at(zone).earlier(), at(zone).later()]
+            .into_iter()
+            .filter_map(Result::ok)
+            .filter(|at| window.contains(at.time()))
+            .map(|at| at.timestamp())
     })
 }
