@@ -65,7 +65,8 @@ impl Signal {
         let known = before.as_ref().filter(|old| old.offers_the_same(&self));
         let new = known.is_none();
         if let Some(old) = known {
-            self.detected_at = old.detected_at;
+            // A time that lies ahead is of a clock that was wrong; it would be waited for.
+            self.detected_at = old.detected_at.min(self.detected_at);
             self.extra.clone_from(&old.extra);
         }
         if let Some(other) = before.as_ref().filter(|old| old.repo != self.repo && old.repo.is_dir()) {

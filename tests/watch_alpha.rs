@@ -65,6 +65,10 @@ fn a_second_look_keeps_the_time_of_the_first_and_a_newer_commit_replaces_it() {
     std::fs::write(&path, first.to_string()).unwrap();
     watch(&world).exits(0);
     assert_eq!(signal(&world)["detected_at"], "2020-01-01T00:00:00Z");
+    first["detected_at"] = "2999-01-01T00:00:00Z".into();
+    std::fs::write(&path, first.to_string()).unwrap();
+    world.run("version-watch", &[]).exits(0);
+    assert!(signal(&world)["detected_at"].as_str().unwrap() < "2999", "a clock was wrong");
     assert_eq!(signal(&world)["mine"], 7);
     let third = world.commit("third");
     watch(&world).exits(0);
