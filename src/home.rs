@@ -81,7 +81,10 @@ impl Home {
 
     /// The transaction in progress.
     pub fn journal(&self) -> JsonFile {
-        JsonFile::strict(self.root.join("apply_journal.json"))
+        JsonFile::strict(self.root.join("apply_journal.json")).mended_by(
+            "an update is half done and this says how far it is; repair it, or install and restart the version \
+             that is checked out by hand, then move it away",
+        )
     }
 
     /// One line for each attempt.

@@ -84,13 +84,7 @@ pub fn moves(
     let tip = tip(checkout, &name)?;
     if tip != place.commit.as_str() {
         if !tip.is_empty() && !known.iter().any(|c| c.as_str() == tip) {
-            return Err(Halt::blocked(
-                Reason::Diverged,
-                format!(
-                    "branch {branch} was moved to {tip} while the update ran; 'git branch --force {branch} {}' lets the next run go on",
-                    known[0]
-                ),
-            ));
+            return Err(moved_meanwhile(branch, &tip, now_at == name, known[0]));
         }
         let old = if tip.is_empty() { "0".repeat(place.commit.as_str().len()) } else { tip };
         commands.push(words(&["update-ref", "-m", note, &name, place.commit.as_str(), &old]));
@@ -99,6 +93,16 @@ pub fn moves(
         commands.push(words(&["symbolic-ref", "-m", note, "HEAD", &name]));
     }
     Ok(commands)
+}
+
+/// What was committed on the branch that is checked out is looked at, and kept, by the next run.
+fn moved_meanwhile(branch: &str, tip: &str, checked_out: bool, before: &CommitId) -> Halt {
+    let what = format!("branch {branch} was moved to {tip} while the update ran");
+    if checked_out {
+        return Halt::failed(Reason::LocalCommits, format!("{what}; the next run goes on from there"));
+    }
+    let mend = format!("'git branch --force {branch} {before}' lets the next run go on");
+    Halt::blocked(Reason::Diverged, format!("{what}; {mend}"))
 }
 
 /// The commands that put a branch back which was moved although HEAD was elsewhere before.

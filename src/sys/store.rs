@@ -61,17 +61,28 @@ pub struct JsonFile {
     path: PathBuf,
     on_damage: OnDamage,
     sync: bool,
+    mend: &'static str,
 }
+
+/// What a person does about most files.
+const MEND: &str = "repair it, or move it away";
 
 impl JsonFile {
     /// A file that cannot be rebuilt: damaged or newer is refused, unharmed.
     pub fn strict(path: PathBuf) -> Self {
-        Self { path, on_damage: OnDamage::Refuse, sync: true }
+        Self { path, on_damage: OnDamage::Refuse, sync: true, mend: MEND }
     }
 
     /// A file that can be rebuilt: damaged or newer is moved aside with a warning.
     pub fn rebuildable(path: PathBuf) -> Self {
-        Self { path, on_damage: OnDamage::MoveAside, sync: true }
+        Self { path, on_damage: OnDamage::MoveAside, sync: true, mend: MEND }
+    }
+
+    /// What a person does where it is damaged; ends the sentence that says so.
+    #[must_use]
+    pub fn mended_by(mut self, what: &'static str) -> Self {
+        self.mend = what;
+        self
     }
 
     /// Leaves out the two fsyncs.
@@ -144,7 +155,7 @@ impl JsonFile {
     fn damaged(&self, why: &dyn std::fmt::Display) -> Halt {
         Halt::blocked(
             Reason::StateDamaged,
-            format!("{} is damaged ({why}): repair it, or move it away", self.path.display()),
+            format!("{} is damaged ({why}): {}", self.path.display(), self.mend),
         )
     }
 }

@@ -68,7 +68,8 @@ fn sentence(history: &History, count: usize) -> String {
 }
 
 fn line(attempt: &Attempt) -> String {
-    let took = attempt.finished_at.as_second() - attempt.started_at.as_second();
+    // A clock that was put back meanwhile tells nothing.
+    let took = (attempt.finished_at.as_second() - attempt.started_at.as_second()).max(0);
     format!(
         "{}  {}  {} -> {}  {} (attempt {}, {took} s): {}",
         rfc3339(attempt.started_at),

@@ -41,7 +41,7 @@ pub(super) fn hold(arguments: Vec<OsString>) -> ExitCode {
     let common = flags::parse(arguments, HOLD_HELP, &mut |flag, parser| {
         match flag {
             Flag::Long("until") => until = Some(parser.value()?.string()?),
-            Flag::Long("reason") => reason = Some(parser.value()?.string()?),
+            Flag::Long("reason") => reason = Some(in_one_line(&parser.value()?.string()?)),
             _ => return Ok(false),
         }
         Ok(true)
@@ -65,6 +65,11 @@ pub(super) fn resume(arguments: Vec<OsString>) -> ExitCode {
         Ok(common) => finish(&common, end(clock::now())),
         Err(over) => over,
     }
+}
+
+/// It becomes part of sentences.
+fn in_one_line(text: &str) -> String {
+    text.split(char::is_control).map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 fn begin(hold: &Hold) -> Result<Outcome, Halt> {
