@@ -241,6 +241,25 @@ fn a_database_that_cannot_be_read_counts_as_busy() {
     goes(&world, &[]);
 }
 
+/// Whether there is one cannot be seen: a link that leads to itself, which not even root can follow.
+#[test]
+fn a_database_that_cannot_be_reached_counts_as_busy() {
+    let world = world("idle: 10m");
+    std::os::unix::fs::symlink("around", world.path("around")).unwrap();
+    let place = |name: &str| {
+        let path = world.path(name);
+        world.config(&format!("deployment: {{channel: alpha}}\ndatabase: {{path: {}}}\n", path.display()));
+    };
+    for unreachable in ["around", "around/sessions.db"] {
+        place(unreachable);
+        deferred(&world, "idle");
+    }
+    // Below a file there can be none.
+    place("steps.log.not-a-folder/sessions.db");
+    world.write("steps.log.not-a-folder", "");
+    goes(&world, &[]);
+}
+
 #[test]
 fn sessions_are_not_looked_at_with_idle_0() {
     let world = world("idle: 0");
