@@ -7,6 +7,8 @@ mod gate;
 mod log;
 mod mark;
 mod pipe;
+#[cfg(any(test, not(target_os = "linux")))]
+mod ps;
 mod redact;
 mod running;
 mod session;
