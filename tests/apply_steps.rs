@@ -84,6 +84,23 @@ fn a_second_stop_does_not_leave_the_step_behind() {
     assert!(gone(&world.read("home/shell")), "the step runs on");
 }
 
+/// As `nohup`, and a shell that starts a program in its background, do it.
+#[test]
+fn what_was_ignored_at_the_start_stays_ignored() {
+    let recipe = "touch $HOME/begun\nwhile [ ! -e $HOME/go ]; do sleep 0.05; done\n";
+    let world = world_with("install", "", recipe);
+    let mut shell = world.command("sh", &world.checkout());
+    let script = "trap '' HUP INT QUIT; exec \"$0\" \"$@\"";
+    shell.args(["-c", script]).arg(support::binary("apply-update"));
+    let child = begin(&world, shell);
+    for signal in [Signal::HUP, Signal::INT, Signal::QUIT] {
+        send(&child, signal);
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    world.write("home/go", "");
+    Run::from(child.wait_with_output().unwrap()).exits(42).tells("updated", None);
+}
+
 #[test]
 fn a_flood_of_output_is_drained_and_the_log_stays_small() {
     let recipe = "python3 -c \"import sys\nfor n in range(500): sys.stdout.write(('%099d\\\\n' % n) * 1024)\"\n\

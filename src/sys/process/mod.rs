@@ -4,6 +4,7 @@
 //! for end-of-file: a background child that keeps our pipe open hangs nothing.
 
 mod gate;
+mod inherited;
 mod log;
 mod mark;
 mod pipe;

@@ -1,5 +1,6 @@
 //! Signals to this program. While a step runs, TERM, INT and HUP wake the waiting door, which
 //! passes the stop on to the step's group; at any other time they end the program as usual.
+//! What was ignored when the program began stays so.
 
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -9,6 +10,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use anyhow::Context;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+
+use super::inherited;
 
 struct Signals {
     wake: UnixStream,
@@ -87,7 +90,11 @@ fn register() -> std::io::Result<Signals> {
     wake.set_nonblocking(true)?;
     let steps = Steps::default();
     let received = Arc::new(AtomicUsize::new(0));
+    let ignored = inherited::ignored();
     for (signal, number) in [(SIGTERM, 15), (SIGINT, 2), (SIGHUP, 1)] {
+        if ignored.contains(&signal) {
+            continue;
+        }
         signal_hook::flag::register_conditional_default(signal, Arc::clone(&steps.none))?;
         signal_hook::flag::register_usize(signal, Arc::clone(&received), number)?;
         signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
