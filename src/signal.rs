@@ -56,8 +56,9 @@ impl Signal {
         home.signal().read()
     }
 
-    /// Publishes it; an offer that is there already keeps its `detected_at`. Returns what is now
-    /// published and whether that is a new offer.
+    /// Publishes it; an offer that is there already keeps its `detected_at`, unless that lies ahead:
+    /// the clock was put right since, and what counts from then would never end. Returns what is
+    /// now published and whether that is a new offer.
     pub fn publish(mut self, home: &Home) -> Result<(Self, bool), Halt> {
         let file = home.signal();
         let locked = file.lock()?;
@@ -65,8 +66,7 @@ impl Signal {
         let known = before.as_ref().filter(|old| old.offers_the_same(&self));
         let new = known.is_none();
         if let Some(old) = known {
-            // A time that lies ahead is of a clock that was wrong; it would be waited for.
-            self.detected_at = old.detected_at.min(self.detected_at);
+            self.detected_at = self.detected_at.min(old.detected_at);
             self.extra.clone_from(&old.extra);
         }
         if let Some(other) = before.as_ref().filter(|old| old.repo != self.repo && old.repo.is_dir()) {

@@ -147,6 +147,31 @@ fn a_place_in_the_span() {
     goes(&world, &[]);
 }
 
+/// The clock was ahead when the update was found, and has been put right since.
+#[test]
+fn a_detection_that_lies_ahead_counts_as_now() {
+    let world = world("");
+    let spans = [
+        ("minimum_age: 2h".to_owned(), "minimum_age", 2),
+        ("stagger: 2h".to_owned(), "stagger", 2),
+        (format!("{}, max_defer: 1h", window(2, 3)), "window", 1),
+        ("idle: 10m, idle_limit: 3h".to_owned(), "idle", 3),
+    ];
+    sessions(&world, &[(0, None, None)]);
+    for (settings, reason, hours) in &spans {
+        configure(&world, settings);
+        age(&world, -10 * 365 * 24);
+        let until = deferred(&world, reason).unwrap();
+        let latest = now() + SignedDuration::from_hours(*hours) + SignedDuration::from_mins(1);
+        assert!(until <= latest, "{settings}: {until}");
+    }
+    // From the next check on the wait counts from there, and so it ends.
+    world.run("version-watch", &["--json"]).exits(0).tells("available", None);
+    let signal = world.state_file("update_available.json");
+    let seen: Timestamp = signal["detected_at"].as_str().unwrap().parse().unwrap();
+    assert!(close(seen, now()), "{seen}");
+}
+
 /// The host's database with open sessions: minutes since the last activity, the last input and the
 /// last output.
 fn sessions(world: &World, rows: &[(i64, Option<i64>, Option<i64>)]) {
@@ -213,6 +238,25 @@ fn a_database_that_cannot_be_read_counts_as_busy() {
         deferred(&world, "idle");
     }
     fs::remove_file(world.checkout().join("teleclaude.db")).unwrap();
+    goes(&world, &[]);
+}
+
+/// Whether there is one cannot be seen: a link that leads to itself, which not even root can follow.
+#[test]
+fn a_database_that_cannot_be_reached_counts_as_busy() {
+    let world = world("idle: 10m");
+    std::os::unix::fs::symlink("around", world.path("around")).unwrap();
+    let place = |name: &str| {
+        let path = world.path(name);
+        world.config(&format!("deployment: {{channel: alpha}}\ndatabase: {{path: {}}}\n", path.display()));
+    };
+    for unreachable in ["around", "around/sessions.db"] {
+        place(unreachable);
+        deferred(&world, "idle");
+    }
+    // Below a file there can be none.
+    place("steps.log.not-a-folder/sessions.db");
+    world.write("steps.log.not-a-folder", "");
     goes(&world, &[]);
 }
 

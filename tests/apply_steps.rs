@@ -4,8 +4,10 @@ mod support;
 
 use std::fs;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal};
 use support::{Run, World};
 
 /// A world whose next commit has this recipe for a target of the Makefile.
@@ -24,7 +26,7 @@ fn world_with(target: &str, settings: &str, recipe: &str) -> World {
 }
 
 fn is_alive(pid: &str) -> bool {
-    let pid = pid.trim().parse().ok().and_then(rustix::process::Pid::from_raw).unwrap();
+    let pid = pid.trim().parse().ok().and_then(Pid::from_raw).unwrap();
     rustix::process::test_kill_process(pid).is_ok()
 }
 
@@ -56,6 +58,49 @@ fn a_hanging_step_ends_with_its_whole_group_at_its_deadline() {
     assert_eq!(world.head(), before);
 }
 
+fn send(child: &Child, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, signal).unwrap();
+}
+
+/// Starts an update whose install step says in `home/begun` that it is there.
+fn begin(world: &World, mut command: Command) -> Child {
+    let child = command.arg("--json").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for(&world.path("home/begun"));
+    child
+}
+
+#[test]
+fn a_second_stop_does_not_leave_the_step_behind() {
+    let recipe = "trap '' TERM\necho $$ > $HOME/shell\ntouch $HOME/begun\nwhile :; do sleep 1; done\n";
+    let world = world_with("install", "", recipe);
+    let child = begin(&world, world.program("apply-update"));
+    send(&child, Signal::TERM);
+    // Well within the grace that the step has.
+    std::thread::sleep(Duration::from_millis(500));
+    send(&child, Signal::TERM);
+    let run = Run::from(child.wait_with_output().unwrap());
+    run.exits(1).tells("failed", Some("interrupted"));
+    assert!(gone(&world.read("home/shell")), "the step runs on");
+}
+
+/// As `nohup`, and a shell that starts a program in its background, do it.
+#[test]
+fn what_was_ignored_at_the_start_stays_ignored() {
+    let recipe = "touch $HOME/begun\nwhile [ ! -e $HOME/go ]; do sleep 0.05; done\n";
+    let world = world_with("install", "", recipe);
+    let mut shell = world.command("sh", &world.checkout());
+    let script = "trap '' HUP INT QUIT; exec \"$0\" \"$@\"";
+    shell.args(["-c", script]).arg(support::binary("apply-update"));
+    let child = begin(&world, shell);
+    for signal in [Signal::HUP, Signal::INT, Signal::QUIT] {
+        send(&child, signal);
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    world.write("home/go", "");
+    Run::from(child.wait_with_output().unwrap()).exits(42).tells("updated", None);
+}
+
 #[test]
 fn a_flood_of_output_is_drained_and_the_log_stays_small() {
     let recipe = "python3 -c \"import sys\nfor n in range(500): sys.stdout.write(('%099d\\\\n' % n) * 1024)\"\n\
@@ -73,7 +118,7 @@ fn a_flood_of_output_is_drained_and_the_log_stays_small() {
 fn a_step_reads_nothing_from_our_standard_input() {
     let world = world_with("install", "", "cat > $HOME/heard\n");
     let mut command = world.program("apply-update");
-    let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
     // Never closed while it runs: a step that had it would wait for ever.
     let open = child.stdin.take().unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(42));
@@ -94,8 +139,8 @@ fn a_daemon_that_keeps_our_pipe_holds_nothing_up_and_no_lock() {
     let daemon = world.read("home/daemon");
     assert!(is_alive(&daemon), "a daemon that writes must survive the end of the update");
     let next = world.run("apply-update", &["--json"]);
-    let pid = daemon.trim().parse().ok().and_then(rustix::process::Pid::from_raw).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    let pid = daemon.trim().parse().ok().and_then(Pid::from_raw).unwrap();
+    rustix::process::kill_process(pid, Signal::KILL).unwrap();
     next.exits(0).tells("nothing", Some("no_signal"));
 }
 

@@ -55,7 +55,9 @@ pub fn decide(
     now: Timestamp,
     activity: &mut dyn FnMut() -> Activity,
 ) -> Option<Deferral> {
-    let gates = Gates { policy, computer, target, now };
+    // A clock that was ahead then and was put right since would make it wait until that far day.
+    let seen = target.detected_at.min(now);
+    let gates = Gates { policy, computer, target, seen, now };
     held(hold, now)
         .or_else(|| gates.too_young())
         .or_else(|| gates.not_this_computers_turn())
@@ -75,6 +77,8 @@ struct Gates<'a> {
     policy: &'a Policy,
     computer: &'a Computer,
     target: &'a Target,
+    /// When this computer first saw it, at the latest now.
+    seen: Timestamp,
     now: Timestamp,
 }
 
@@ -82,8 +86,7 @@ impl Gates<'_> {
     /// Old enough from this time on. Something this computer saw some time ago is at least that
     /// old, whatever is known of its publication.
     fn aged_at(&self) -> Timestamp {
-        let seen = self.target.detected_at;
-        let born = self.target.published_at.map_or(seen, |published| published.min(seen));
+        let born = self.target.published_at.map_or(self.seen, |published| published.min(self.seen));
         plus(born, self.policy.minimum_age)
     }
 
@@ -113,9 +116,13 @@ impl Gates<'_> {
         Deferral::new(Reason::Stagger, Some(until), message)
     }
 
-    /// Whether window, idle and turn-taking may still hold it back.
+    /// From then on window, idle and turn-taking hold it back no longer.
+    fn patience_ends(&self) -> Timestamp {
+        plus(self.seen, self.policy.max_defer)
+    }
+
     fn patience_left(&self) -> bool {
-        self.now < plus(self.target.detected_at, self.policy.max_defer)
+        self.now < self.patience_ends()
     }
 
     fn outside_window(&self) -> Option<Deferral> {
@@ -126,7 +133,7 @@ impl Gates<'_> {
         if is_open(&self.policy.window, zone, self.now) {
             return None;
         }
-        let limit = plus(self.target.detected_at, self.policy.max_defer);
+        let limit = self.patience_ends();
         let until = next_opening(&self.policy.window, zone, self.now).map_or(limit, |t| t.min(limit));
         let message = format!("outside the update window; it waits until {}", rfc3339(until));
         Deferral::new(Reason::Window, Some(until), message)
@@ -134,8 +141,8 @@ impl Gates<'_> {
 
     fn sessions(&self, activity: &mut dyn FnMut() -> Activity) -> Option<Deferral> {
         let opened = opened_at(&self.policy.window, &self.computer.zone(), self.now);
-        let ready = self.turn_at().max(self.target.detected_at).max(opened.unwrap_or(Timestamp::MIN));
-        let limit = plus(ready, self.policy.idle_limit);
+        let ready = self.turn_at().max(self.seen).max(opened.unwrap_or(Timestamp::MIN));
+        let limit = plus(ready, self.policy.idle_limit).min(self.patience_ends());
         if self.policy.idle.is_zero() || self.now >= limit {
             return None;
         }

@@ -1,6 +1,7 @@
 //! What the host's sessions are doing, from its session database (`SQLite`, read only). A session
 //! that is open and was active lately, or whose last input has no answer yet, is activity.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,15 +25,22 @@ struct Session {
 /// Looks at the database. None at all: idle. One that cannot be read: unknown, which counts as
 /// busy.
 pub fn probe(database: &Path, idle: Duration, now: Timestamp) -> Activity {
-    if !database.exists() {
-        return Activity::Idle;
+    let unknown = |error: &dyn std::fmt::Display| {
+        Activity::Unknown(format!("the sessions in {} cannot be read ({error})", database.display()))
+    };
+    match database.metadata() {
+        Err(error) if is_absence(&error) => Activity::Idle,
+        Err(error) => unknown(&error),
+        Ok(_) => match open_sessions(database) {
+            Ok(sessions) => judge(&sessions, idle, now),
+            Err(error) => unknown(&error),
+        },
     }
-    match open_sessions(database) {
-        Ok(sessions) => judge(&sessions, idle, now),
-        Err(error) => {
-            Activity::Unknown(format!("the sessions in {} cannot be read ({error})", database.display()))
-        }
-    }
+}
+
+/// Whether nothing is there. A folder that may not be entered, say, only hides what is.
+fn is_absence(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
 fn open_sessions(database: &Path) -> rusqlite::Result<Vec<Session>> {
@@ -117,6 +125,10 @@ mod tests {
         let path = dir.path().join("x.db");
         let now = Timestamp::UNIX_EPOCH;
         assert_eq!(probe(&path, BUSY_WAIT, now), Activity::Idle);
+        assert_eq!(probe(&path.join("x.db"), BUSY_WAIT, now), Activity::Idle);
+        std::os::unix::fs::symlink("x.db", &path).unwrap();
+        assert!(matches!(probe(&path, BUSY_WAIT, now), Activity::Unknown(_)), "nobody can tell");
+        std::fs::remove_file(&path).unwrap();
         Connection::open(&path).unwrap().execute_batch("CREATE TABLE other (x)").unwrap();
         assert!(matches!(probe(&path, BUSY_WAIT, now), Activity::Unknown(_)));
     }

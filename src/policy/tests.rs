@@ -158,3 +158,69 @@ fn a_window_that_the_clocks_go_back_over_opens_twice() {
     let spring = next_opening(&policy.window, &zone, at("2027-03-27T23:00:00Z"));
     assert_eq!(spring, Some(at("2027-03-29T00:15:00Z")));
 }
+
+/// Numbers from a seed (xorshift64*), so that a failure can be repeated.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 16) % limit.max(1)
+    }
+
+    /// Nothing in one of three cases.
+    fn span(&mut self) -> Duration {
+        if self.below(3) == 0 { Duration::ZERO } else { Duration::from_secs(self.below(48 * 3600)) }
+    }
+
+    /// Hours from `now` to either side, in one of three cases years.
+    fn around(&mut self, now: Timestamp) -> Timestamp {
+        let reach: u64 = if self.below(3) == 0 { 20 * 365 * 86_400 } else { 48 * 3600 };
+        let second = i64::try_from(self.below(2 * reach)).unwrap() - i64::try_from(reach).unwrap();
+        now + SignedDuration::from_secs(second)
+    }
+
+    fn policy(&mut self) -> Policy {
+        let windows = [vec![], vec![window("02:00", "05:00")], vec![window("23:30", "00:10")]];
+        Policy {
+            window: windows[usize::try_from(self.below(3)).unwrap()].clone(),
+            idle: self.span(),
+            idle_limit: self.span(),
+            max_defer: self.span(),
+            minimum_age: self.span(),
+            stagger: self.span(),
+            max_parallel: 0,
+        }
+    }
+}
+
+/// Whatever the clock showed when the target was seen, nothing but a person's hold makes it wait
+/// longer from now on than the setting says.
+#[test]
+fn no_deferral_is_longer_than_its_span() {
+    let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
+    for round in 0..20_000 {
+        let now = at("2026-06-01T12:00:00Z") + SignedDuration::from_secs(dice.below(86_400).cast_signed());
+        let policy = dice.policy();
+        let published_at = (dice.below(2) == 0).then(|| dice.around(now));
+        let target =
+            Target { detected_at: dice.around(now), published_at, ..target("2026-06-01T12:00:00Z", None) };
+        let Some(deferral) = decide(&policy, &computer("UTC"), &target, None, now, &mut busy) else {
+            continue;
+        };
+        let longest = match deferral.reason {
+            Reason::MinimumAge => policy.minimum_age,
+            Reason::Stagger => policy.stagger,
+            Reason::Window => policy.max_defer,
+            Reason::Idle => policy.idle_limit.min(policy.max_defer),
+            other => panic!("{other:?}"),
+        };
+        let until = deferral.until.unwrap();
+        assert!(
+            now < until && until <= plus(now, longest),
+            "{round}: {deferral:?} {policy:?} {target:?} {now}"
+        );
+    }
+}

@@ -1,6 +1,6 @@
 //! Handing a command on to the checkout's own `bin/telec`: every argument byte for byte, working
-//! directory and standard streams as they are, its exit code ours. Starts no process before that
-//! (a handler of ours would undo a `nohup`), and never ends up in this program again.
+//! directory and standard streams as they are, its exit code ours. Starts no process before that,
+//! so that none of our signal handlers is set, and never ends up in this program again.
 
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;

@@ -82,14 +82,7 @@ fn start_time(pid: u32) -> Option<String> {
     Some(format!("{}/{ticks}", boot.trim()))
 }
 
-/// The start time as `ps` has it, to the second.
 #[cfg(not(target_os = "linux"))]
 fn start_time(pid: u32) -> Option<String> {
-    let found =
-        super::Invocation::new(&["ps", "-o", "lstart=", "-p", &pid.to_string()], std::path::Path::new("/"))
-            .env("LC_ALL", "C")
-            .capture()
-            .ok()?;
-    let text = String::from_utf8_lossy(&found.stdout).trim().to_owned();
-    (found.end.success() && !text.is_empty()).then_some(text)
+    super::ps::start_time(pid)
 }

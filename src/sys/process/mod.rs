@@ -4,8 +4,12 @@
 //! for end-of-file: a background child that keeps our pipe open hangs nothing.
 
 mod gate;
+mod inherited;
 mod log;
 mod mark;
+mod pipe;
+#[cfg(any(test, not(target_os = "linux")))]
+mod ps;
 mod redact;
 mod running;
 mod session;
@@ -194,10 +198,10 @@ impl Invocation {
         announce: Option<Announce<'_>>,
         redactor: &Redactor,
     ) -> anyhow::Result<Finished> {
-        let (out, out_writer) = std::io::pipe().context("cannot make a pipe")?;
-        let (err, err_writer) = std::io::pipe().context("cannot make a pipe")?;
-        let child = self.spawn(out_writer.into(), err_writer.into(), announce)?;
-        wait::capture(child, out.into(), err.into(), self.deadline, self.stdout_limit, redactor)
+        let (out, out_writer) = pipe::pair()?;
+        let (err, err_writer) = pipe::pair()?;
+        let running = self.spawn(out_writer.into(), err_writer.into(), announce)?;
+        wait::capture(running, out, err, self.deadline, self.stdout_limit, redactor)
     }
 
     /// Runs it with all output going into `log`.
@@ -207,10 +211,10 @@ impl Invocation {
         announce: Option<Announce<'_>>,
         progress: Progress<'_>,
     ) -> anyhow::Result<Finished> {
-        let (out, writer) = std::io::pipe().context("cannot make a pipe")?;
+        let (out, writer) = pipe::pair()?;
         let second = writer.try_clone().context("cannot make a pipe")?;
-        let child = self.spawn(writer.into(), second.into(), announce)?;
-        wait::logged(child, out.into(), self.deadline, log, progress)
+        let running = self.spawn(writer.into(), second.into(), announce)?;
+        wait::logged(running, out, self.deadline, log, progress)
     }
 
     /// Replaces this process by the command (`telec` handing a word on), with standard streams,

@@ -2,7 +2,8 @@
 
 use std::process::{Child, Command};
 
-use super::{GRACE, signals, wait};
+use super::signals::StepRuns;
+use super::{GRACE, wait};
 
 /// A running step, which heads a group of its own. Where it is dropped before its end was seen, an
 /// error came in between: the step counts as failed, so nothing of it may run on.
@@ -10,14 +11,15 @@ use super::{GRACE, signals, wait};
 pub(super) struct Running {
     child: Child,
     ended: bool,
+    /// Dropped after the rest: a second stop does not end this program while it ends the step.
+    _runs: StepRuns,
 }
 
 impl Running {
     /// Starts `command`. From here until this is dropped, a stop is passed on to it.
     pub(super) fn start(command: &mut Command) -> anyhow::Result<Self> {
-        signals::begin_step()?;
-        let child = command.spawn().inspect_err(|_| signals::end_step())?;
-        Ok(Self { child, ended: false })
+        let runs = StepRuns::begin()?;
+        Ok(Self { child: command.spawn()?, ended: false, _runs: runs })
     }
 
     /// The number of the process and of its group.
@@ -38,7 +40,6 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        signals::end_step();
         if !self.ended {
             wait::end_group(self.id(), Some(&mut self.child), GRACE);
         }

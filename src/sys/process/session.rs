@@ -2,15 +2,15 @@
 //! answers through its standard output, everything else through standard error into a log. It
 //! leads its own process group. When this program dies its input ends, which tells it to end too.
 
-use std::io::{ErrorKind, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use rustix::event::{PollFd, PollFlags, Timespec};
 
+use super::pipe::{self, Pipe};
 use super::{Announce, End, GRACE, Invocation, ProcessMark, Running, signals, wait};
 use crate::sys::failpoint;
 
@@ -26,8 +26,8 @@ const LONGEST_ANSWER: usize = 1 << 20;
 pub struct Session {
     running: Running,
     input: Option<std::fs::File>,
-    answers: Option<std::fs::File>,
-    log: Option<std::fs::File>,
+    answers: Pipe,
+    log: Pipe,
     heard: Vec<u8>,
 }
 
@@ -58,8 +58,8 @@ impl Session {
     /// this program.
     #[expect(clippy::disallowed_methods, reason = "this is the door")]
     pub fn start(command: &Invocation, announce: Option<Announce<'_>>) -> anyhow::Result<Self> {
-        let (answers, answers_writer) = std::io::pipe().context("cannot make a pipe")?;
-        let (log, log_writer) = std::io::pipe().context("cannot make a pipe")?;
+        let (answers, answers_writer) = pipe::pair()?;
+        let (log, log_writer) = pipe::pair()?;
         failpoint::pass(&format!("session.start {}", command.argv[0].display()))?;
         let mut spawn = std::process::Command::new(&command.argv[0]);
         spawn.args(&command.argv[1..]).current_dir(&command.cwd).process_group(0);
@@ -73,13 +73,7 @@ impl Session {
         let mut running = Running::start(&mut spawn)
             .with_context(|| format!("cannot run {}", command.argv[0].display()))?;
         let input = running.child().stdin.take().map(|pipe| std::fs::File::from(OwnedFd::from(pipe)));
-        let mut session = Self {
-            running,
-            input,
-            answers: Some(unblocked(answers.into())?),
-            log: Some(unblocked(log.into())?),
-            heard: Vec::new(),
-        };
+        let mut session = Self { running, input, answers, log, heard: Vec::new() };
         if let Some(announce) = announce {
             let mark = ProcessMark::of(session.running.id());
             announce(&mark).inspect_err(|_| session.kill())?;
@@ -102,11 +96,11 @@ impl Session {
     pub fn hear(&mut self, until: Instant, meanwhile: &mut Meanwhile<'_>) -> anyhow::Result<Heard> {
         loop {
             let line = self.take_line();
-            drain(&mut self.log, LOG_AT_ONCE, meanwhile.log);
+            self.log.drain(LOG_AT_ONCE, meanwhile.log);
             if let Some(line) = line {
                 return Ok(Heard::Line(line));
             }
-            if self.answers.is_none() || self.heard.len() > LONGEST_ANSWER {
+            if !self.answers.is_open() || self.heard.len() > LONGEST_ANSWER {
                 return Ok(Heard::Ended);
             }
             if let Some(number) = signals::take_stop() {
@@ -116,10 +110,9 @@ impl Session {
             if left.is_zero() {
                 return Ok(Heard::Late);
             }
-            self.poll(left.min(TICK));
-            signals::drain();
+            self.wait(left.min(TICK));
             let heard = &mut self.heard;
-            drain(&mut self.answers, LONGEST_ANSWER, &mut |bytes| heard.extend_from_slice(bytes));
+            self.answers.drain(LONGEST_ANSWER, &mut |bytes| heard.extend_from_slice(bytes));
             (meanwhile.tick)();
         }
     }
@@ -133,9 +126,8 @@ impl Session {
                 self.running.has_ended();
                 return Ok(wait::end_of(status));
             }
-            drain(&mut self.log, LOG_AT_ONCE, &mut |_| {});
-            self.poll(Duration::from_millis(20));
-            signals::drain();
+            self.log.drain(LOG_AT_ONCE, &mut |_| {});
+            self.wait(Duration::from_millis(20));
         }
         self.kill();
         let status = self.running.child().wait().context("cannot wait for a process")?;
@@ -155,16 +147,8 @@ impl Session {
         Some(line)
     }
 
-    fn poll(&self, timeout: Duration) {
-        let open = self.answers.iter().chain(self.log.iter());
-        let mut fds: Vec<PollFd<'_>> =
-            open.map(|pipe| PollFd::from_borrowed_fd(pipe.as_fd(), PollFlags::IN)).collect();
-        if let Some(wake) = signals::wake_fd() {
-            fds.push(PollFd::from_borrowed_fd(wake, PollFlags::IN));
-        }
-        let timeout = Timespec::try_from(timeout).ok();
-        // An interrupted poll is as good as one that timed out: the loop looks again.
-        let _ = rustix::event::poll(&mut fds, timeout.as_ref());
+    fn wait(&self, timeout: Duration) {
+        pipe::wait([&self.answers, &self.log].into_iter(), timeout);
     }
 }
 
@@ -172,30 +156,5 @@ impl Drop for Session {
     fn drop(&mut self) {
         // Nothing is left to report to; what matters is that nothing stays behind.
         let _ = self.end();
-    }
-}
-
-fn unblocked(pipe: OwnedFd) -> anyhow::Result<std::fs::File> {
-    rustix::io::ioctl_fionbio(&pipe, true).context("cannot set up a pipe")?;
-    Ok(pipe.into())
-}
-
-/// Reads what is there, at most about `limit` bytes; closes at end of file.
-fn drain(pipe: &mut Option<std::fs::File>, limit: usize, sink: &mut dyn FnMut(&[u8])) {
-    let mut buffer = [0_u8; 16 << 10];
-    let mut taken = 0;
-    while let Some(file) = pipe
-        && taken < limit
-    {
-        match file.read(&mut buffer) {
-            Ok(0) => *pipe = None,
-            Ok(n) => {
-                sink(&buffer[..n]);
-                taken += n;
-            }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-            Err(_) => *pipe = None,
-        }
     }
 }

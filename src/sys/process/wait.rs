@@ -1,16 +1,14 @@
 //! Waiting for a process: its output is drained, its deadline kept, a stop of ours passed on.
 
 use std::fs::File;
-use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
 use std::process::Child;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, Signal};
 
+use super::pipe::{self, Pipe};
 use super::{End, Finished, GRACE, ProcessMark, Progress, Redactor, Running, StepLog, mark, signals};
 
 /// How often progress is told and, where no event says so, the process looked at.
@@ -20,37 +18,15 @@ const AFTERGLOW: usize = 1 << 20;
 /// How long a killed group may take to disappear.
 const AFTER_KILL: Duration = Duration::from_secs(2);
 
-/// Our end of a pipe and what becomes of its bytes.
+/// A pipe and what becomes of its bytes.
 struct Source<'a> {
-    pipe: Option<File>,
+    pipe: Pipe,
     sink: &'a mut dyn FnMut(&[u8]),
 }
 
-impl<'a> Source<'a> {
-    fn new(pipe: OwnedFd, sink: &'a mut dyn FnMut(&[u8])) -> anyhow::Result<Self> {
-        rustix::io::ioctl_fionbio(&pipe, true).context("cannot set up a pipe")?;
-        Ok(Self { pipe: Some(pipe.into()), sink })
-    }
-
-    /// Reads what is there, at most `limit` bytes; closes at end of file.
+impl Source<'_> {
     fn drain(&mut self, limit: usize) {
-        let mut buffer = [0_u8; 16 << 10];
-        let mut taken = 0;
-        while let Some(pipe) = &mut self.pipe {
-            match pipe.read(&mut buffer) {
-                Ok(0) => self.pipe = None,
-                Ok(n) => {
-                    (self.sink)(&buffer[..n]);
-                    taken += n;
-                    if taken >= limit {
-                        return;
-                    }
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
-                Err(_) => self.pipe = None,
-            }
-        }
+        self.pipe.drain(limit, self.sink);
     }
 }
 
@@ -58,8 +34,8 @@ impl<'a> Source<'a> {
 /// standard error.
 pub(super) fn capture(
     running: Running,
-    out: OwnedFd,
-    err: OwnedFd,
+    out: Pipe,
+    err: Pipe,
     deadline: Duration,
     limit: usize,
     redactor: &Redactor,
@@ -73,7 +49,7 @@ pub(super) fn capture(
         stdout.extend_from_slice(&bytes[..room]);
     };
     let mut tell = |bytes: &[u8]| tail.push(bytes);
-    let mut sources = [Source::new(out, &mut keep)?, Source::new(err, &mut tell)?];
+    let mut sources = [Source { pipe: out, sink: &mut keep }, Source { pipe: err, sink: &mut tell }];
     let (end, elapsed, left_writer) = run(running, &mut sources, deadline, &mut |_| {})?;
     tail.finish();
     Ok(Finished { end, stdout, tail: tail.told(), elapsed, truncated, left_writer })
@@ -82,14 +58,14 @@ pub(super) fn capture(
 /// Follows `running` to its end with all output going into `log`.
 pub(super) fn logged(
     running: Running,
-    out: OwnedFd,
+    out: Pipe,
     deadline: Duration,
     log: &mut StepLog,
     progress: Progress<'_>,
 ) -> anyhow::Result<Finished> {
     let shared = std::cell::RefCell::new(log);
     let mut push = |bytes: &[u8]| shared.borrow_mut().push(bytes);
-    let mut sources = [Source::new(out, &mut push)?];
+    let mut sources = [Source { pipe: out, sink: &mut push }];
     let mut tick = |elapsed| progress(elapsed, shared.borrow().last_line());
     let (end, elapsed, left_writer) = run(running, &mut sources, deadline, &mut tick)?;
     let mut log = shared.borrow_mut();
@@ -132,26 +108,10 @@ fn wait(
         if left.is_zero() {
             return Ok(End::Deadline);
         }
-        poll(sources, left.min(TICK));
-        signals::drain();
+        pipe::wait(sources.iter().map(|s| &s.pipe), left.min(TICK));
         sources.iter_mut().for_each(|s| s.drain(usize::MAX >> 1));
         tick();
     }
-}
-
-/// Returns when output is there, a child ended, a stop arrived, or the time is over.
-fn poll(sources: &[Source<'_>], timeout: Duration) {
-    let mut fds: Vec<PollFd<'_>> = sources
-        .iter()
-        .filter_map(|s| s.pipe.as_ref())
-        .map(|pipe| PollFd::from_borrowed_fd(pipe.as_fd(), PollFlags::IN))
-        .collect();
-    if let Some(wake) = signals::wake_fd() {
-        fds.push(PollFd::from_borrowed_fd(wake, PollFlags::IN));
-    }
-    let timeout = Timespec::try_from(timeout).ok();
-    // An interrupted poll is as good as one that timed out: the loop looks again.
-    let _ = rustix::event::poll(&mut fds, timeout.as_ref());
 }
 
 pub(super) fn end_of(status: std::process::ExitStatus) -> End {
