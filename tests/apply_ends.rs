@@ -147,3 +147,14 @@ fn a_signal_that_cannot_be_withdrawn_does_not_hold_up_the_end() {
     apply(&world).exits(0).tells("nothing", Some("up_to_date"));
     assert!(world.state_file("update_available.json").is_null());
 }
+
+#[test]
+fn left_overs_that_cannot_be_tidied_are_a_warning() {
+    let no_room = "rm -rf $STATE/apply_journal.snapshot $STATE/logs; : > $STATE/apply_journal.snapshot";
+    let world = world("", "true", no_room);
+    let run = apply(&world).exits(42).tells("updated", None);
+    assert!(run.stderr.contains("apply_journal.snapshot") && run.stderr.contains("logs"), "{run:#?}");
+    assert_eq!((status(&world).as_str(), is_over(&world)), ("deployed", true));
+    apply(&world).exits(0).tells("nothing", Some("no_signal"));
+    assert_eq!(status(&world), "deployed");
+}

@@ -88,11 +88,8 @@ pub fn close(
 ) -> Result<(), Halt> {
     record(tx, end);
     show(tx, standing, end, next)?;
-    Journal::remove(tx.rooms.home)?;
-    snapshot::discard(tx.rooms.home)?;
-    tx.logs().prune()?;
-    tx.progress().close();
-    Ok(())
+    tidy(tx);
+    end_journal(tx)
 }
 
 /// The last status of a run.
@@ -145,6 +142,28 @@ fn line(j: &Journal, end: End<'_>) -> Attempt {
         phases: PHASES.iter().filter_map(spent).collect(),
         id: Some(j.id.clone()),
         extra: Map::new(),
+    }
+}
+
+/// Left-overs are no part of the result. They go before the journal, which alone knows of them.
+fn tidy(tx: &Transaction<'_>) {
+    let folder = tx.rooms.home.snapshot();
+    let what = format!("copies that are no longer needed stay; remove {}", folder.display());
+    or_warn(snapshot::discard(tx.rooms.home).map_err(Halt::from), &what);
+    or_warn(tx.logs().prune().map_err(Halt::from), "old logs stay until the next run");
+}
+
+/// Removes the journal, as the last thing of a transaction. One that is gone, if not yet durably, is
+/// no fault: should it come back after a power failure, its books are written once more.
+pub fn end_journal(tx: &mut Transaction<'_>) -> Result<(), Halt> {
+    let removed = Journal::remove(tx.rooms.home);
+    tx.progress().close();
+    match removed {
+        Err(halt) if !tx.rooms.home.journal().path().exists() => {
+            or_warn(Err(halt), "the end of this update may be put on record once more");
+            Ok(())
+        }
+        other => other,
     }
 }
 

@@ -131,8 +131,7 @@ pub fn undo_failed(tx: &mut Transaction<'_>, failure: Cause) -> Result<Outcome, 
 
 /// The run was refused before anything changed: no attempt, the journal goes.
 pub fn refused(tx: &mut Transaction<'_>, halt: Halt) -> Result<Outcome, Halt> {
-    Journal::remove(tx.rooms.home)?;
-    tx.progress().close();
+    books::end_journal(tx)?;
     Err(halt)
 }
 
