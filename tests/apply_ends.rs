@@ -158,3 +158,20 @@ fn left_overs_that_cannot_be_tidied_are_a_warning() {
     apply(&world).exits(0).tells("nothing", Some("no_signal"));
     assert_eq!(status(&world), "deployed");
 }
+
+#[test]
+fn a_way_back_that_this_computer_refuses_is_loud_and_has_an_end() {
+    let no_list = "test ! -e new.txt || { mkdir -p $STATE/apply_journal.paths/x; exit 3; }";
+    let world = world(", max_attempts: 2", no_list, "true");
+    let before = world.head();
+    for _ in 0..2 {
+        let run = apply(&world).exits(1).tells("failed", Some("rollback_failed"));
+        assert!(run.json()["message"].as_str().unwrap().contains("git switch main"), "{run:#?}");
+        assert_eq!(status(&world), "error");
+    }
+    apply(&world).exits(3).tells("blocked", Some("rollback_failed"));
+    fs::remove_dir_all(world.state().join("apply_journal.paths")).unwrap();
+    let run = world.run("apply-update", &["--json", "--retry"]).exits(1);
+    assert_eq!((world.head(), failures(&world)), (before, 1));
+    run.tells("rolled_back", Some("install_failed"));
+}
