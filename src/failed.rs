@@ -30,6 +30,9 @@ pub struct FailedTarget {
     pub reason: String,
     /// Its sentence.
     pub message: String,
+    /// The attempt that was counted last, so that none is counted twice.
+    #[serde(default)]
+    pub attempt_id: Option<String>,
     /// Keys of newer programs, kept.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
@@ -62,11 +65,13 @@ pub fn lookup(home: &Home, target: &CommitId) -> Result<Option<FailedTarget>, Ha
     Ok(all.and_then(|mut all| all.targets.remove(target.as_str())))
 }
 
-/// Counts one more failure of this target and forgets all others.
+/// Counts one more failure of this target and forgets all others. An attempt that was counted last
+/// is not counted again.
 pub fn count(
     home: &Home,
     target: &CommitId,
     version: &str,
+    attempt_id: &str,
     why: (Reason, &str),
     now: Timestamp,
 ) -> Result<FailedTarget, Halt> {
@@ -74,6 +79,9 @@ pub fn count(
     let locked = file.lock()?;
     let mut all: FailedVersions = locked.read()?.unwrap_or_default();
     let before = all.targets.remove(target.as_str());
+    if let Some(counted) = before.as_ref().filter(|b| b.attempt_id.as_deref() == Some(attempt_id)) {
+        return Ok(counted.clone());
+    }
     let attempts = before.as_ref().map_or(0, |b| b.attempts).saturating_add(1);
     let failed = FailedTarget {
         version: version.to_owned(),
@@ -82,6 +90,7 @@ pub fn count(
         next_try_at: now.saturating_add(back_off(attempts)).unwrap_or(now),
         reason: why.0.code().to_owned(),
         message: why.1.to_owned(),
+        attempt_id: Some(attempt_id.to_owned()),
         extra: before.map(|b| b.extra).unwrap_or_default(),
     };
     all.schema = SCHEMA;

@@ -108,6 +108,29 @@ fn a_release_whose_migration_fails() {
     sweep(Make { release: Release::BadMigration, channel: "beta", files: FILES, settings: "" });
 }
 
+/// From the verdict to the last thing of a run.
+#[test]
+fn a_failure_is_counted_once_wherever_its_end_is_cut_off() {
+    let template =
+        Template::new(Make { release: Release::Unhealthy, channel: "beta", files: FILES, settings: "" });
+    let places = places(&template);
+    let counted = places.iter().position(|at| at.contains("failed_versions.json")).expect("it is counted");
+    assert!(places.len() - counted > 10, "{places:#?}");
+    for number in counted..places.len() {
+        let mut scene = template.scene();
+        scene.world.env("TELECLAUDE_FAILPOINT", &format!("kill@{}", number + 1));
+        let mut child = scene.start();
+        scene.wait(&mut child);
+        scene.world.env("TELECLAUDE_FAILPOINT", "");
+        let runs = scene.until_at_rest();
+        let failed = scene.world.state_file("failed_versions.json");
+        let counts: Vec<_> =
+            failed["targets"].as_object().unwrap().values().map(|t| t["attempts"].as_u64()).collect();
+        assert_eq!(counts, [Some(1)], "{}: {runs:#?}", places[number]);
+        assert_eq!(scene.history().len(), 1, "{}: {runs:#?}", places[number]);
+    }
+}
+
 /// Seen at once, before a step that runs on could have ended by itself.
 #[test]
 fn a_step_whose_watching_fails_does_not_run_on() {

@@ -169,3 +169,82 @@ fn a_checkout_that_was_moved_in_the_middle_is_told_with_a_way_out() {
     let run = apply(&world).exits(1);
     assert_eq!(run.json()["outcome"], json!("rolled_back"), "{run:#?}");
 }
+
+/// A migration that kills its update once.
+const KILLS: &str = "import os, signal
+HOME = os.environ['HOME']
+def check():
+    return os.path.exists(HOME + '/done')
+def migrate():
+    pid = int(open(HOME + '/pid').read())
+    if not os.path.exists(HOME + '/killed'):
+        open(HOME + '/killed', 'w').close()
+        os.kill(pid, signal.SIGKILL)
+        signal.pause()
+    open(HOME + '/done', 'w').close()
+    return True
+";
+
+/// What a person is at work on: neither their migration nor their install is ready to be run.
+const AT_WORK: &str = "mkdir -p migrations/v9.0.0
+echo '[project]\nname = \"x\"\nversion = \"9.0.0\"' > pyproject.toml
+cat > migrations/v9.0.0/001_mine.py <<'END'
+import os
+def check(): return os.path.exists(os.environ['HOME'] + '/half-done')
+def migrate():
+    open(os.environ['HOME'] + '/half-done', 'w').close()
+    return True
+END
+git add -A; git commit -qm 'half done'";
+
+/// Runs a program as a shell's successor, so that its number is in `$HOME/pid`.
+fn apply_on_record(world: &World) {
+    let mut command = world.command("sh", &world.checkout());
+    let shell = "echo $$ > $HOME/pid; exec \"$0\" --json";
+    command.args(["-c", shell]).arg(support::binary("apply-update")).status().unwrap();
+}
+
+#[test]
+fn what_a_person_is_at_work_on_is_neither_migrated_to_nor_installed() {
+    for begin in ["git switch -qc feature HEAD~1", "git switch -qc feature"] {
+        let world = world("channel: alpha", GOOD, "true");
+        world.write("work/migrations/v1.1.0/001_kills.py", KILLS);
+        let target = world.commit("kills");
+        world.run("version-watch", &[]).exits(0);
+        apply_on_record(&world);
+        assert_eq!(world.state_file("apply_journal.json")["phase"], "migrating");
+        let script = format!("set -e; {begin}; {AT_WORK}");
+        assert!(world.command("sh", &world.checkout()).args(["-c", &script]).status().unwrap().success());
+        for _ in 0..6 {
+            let run = apply(&world).exits(3).tells("blocked", Some("wrong_branch"));
+            assert!(text(&run.json()["message"]).contains("git switch main"), "{begin}: {run:#?}");
+        }
+        assert!(!world.path("home/half-done").exists(), "{begin}");
+        assert_eq!(world.steps(), Vec::<String>::new(), "{begin}");
+        world.git(&["switch", "--quiet", "main"]);
+        apply(&world).exits(42).tells("updated", None);
+        assert_eq!(world.steps(), ["install", "restart", "status"], "{begin}");
+        assert_eq!(world.head(), target);
+        assert_eq!(world.git(&["log", "-1", "--format=%s", "feature"]), "half done");
+    }
+}
+
+#[test]
+fn only_the_old_version_is_installed_on_the_way_back() {
+    let world = world("channel: alpha", GOOD, BAD);
+    let before = world.head();
+    world.write("steps.log.fail-install", "");
+    apply(&world).exits(1).tells("failed", Some("rollback_failed"));
+    fs::remove_file(world.path("steps.log.fail-install")).unwrap();
+    let steps = world.steps().len();
+    world.git(&["switch", "--quiet", "--orphan", "other"]);
+    world.git(&["commit", "--quiet", "--allow-empty", "-m", "other"]);
+    apply(&world).exits(3).tells("blocked", Some("wrong_branch"));
+    assert_eq!(world.steps().len(), steps);
+    world.git(&["switch", "--quiet", "main"]);
+    world.git(&["merge", "--quiet", "--ff-only", "origin/main"]);
+    apply(&world).exits(1).tells("rolled_back", Some("install_failed"));
+    assert_eq!(world.head(), before);
+    assert!(!world.checkout().join("new.txt").exists());
+    assert_eq!(world.steps().len(), steps + 1);
+}

@@ -60,7 +60,7 @@ fn back(tx: &mut Transaction<'_>, stage: UndoStage) -> Result<Option<Outcome>, H
     match (undo::perform(tx, stage), stage.next()) {
         (Ok(()), Some(next)) => tx.enter_undo(next).map(|()| None),
         (Ok(()), None) => finish::undone(tx).map(Some),
-        (Err(Stop::Broken(halt)), _) => Err(halt),
+        (Err(Stop::Broken(halt)), _) if halt.reason != Reason::IoError => Err(halt),
         (Err(stop), _) => finish::undo_failed(tx, undo::failure(stage, stop)).map(Some),
     }
 }

@@ -1,29 +1,34 @@
-//! How an attempt ends: what goes into status, history and the list of failed targets, and what
-//! the caller is told. The journal is removed last, so that a kill in here is made good by the
-//! next run.
+//! How an attempt ends: the verdict, and what the caller is told. What is written about it is kept
+//! by [`books`]; a run that finds a verdict in the journal comes straight here.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::journal::{Cause, Journal};
+use super::books::{self, NextTry};
+use super::journal::{Cause, Journal, Verdict};
 use super::transaction::{Transaction, step_error};
-use super::{snapshot, undo};
-use crate::failed;
+use super::undo;
 use crate::outcome::{Exit, Halt, Outcome, Reason};
-use crate::report::history::{self, Attempt, PhaseTime};
-use crate::report::status::{Standing, Status, whole_seconds};
+use crate::report::status::Standing;
 use crate::sys::clock;
 use crate::version::CommitId;
 
-/// Names of accounts of time, in the order an attempt goes through them.
-const PHASES: &[&str] =
-    &["fetching", "checking_out", "migrating", "installing", "restarting", "verifying", "undoing"];
+/// Finishes an attempt that was decided by a run which did not come to its end.
+pub fn complete(tx: &mut Transaction<'_>, verdict: Verdict) -> Result<Outcome, Halt> {
+    match verdict {
+        Verdict::Deployed => deployed(tx),
+        Verdict::Undone => undone(tx),
+        Verdict::FailedEarly => failed_early(tx, cause_of(&tx.journal)),
+        Verdict::Stopped => stopped(tx, cause_of(&tx.journal)),
+    }
+}
 
 /// The new version is in place and healthy.
 pub fn deployed(tx: &mut Transaction<'_>) -> Result<Outcome, Halt> {
+    books::decide(tx, Verdict::Deployed)?;
     let (from, to) = (tx.journal.from.clone(), tx.journal.to.clone());
     let message = format!("updated from {from} to {to}");
-    failed::forget(tx.rooms.home, &tx.journal.to_commit)?;
-    withdraw_signal(tx)?;
+    books::forget_failures(tx);
+    books::withdraw_signal(tx);
     let verified_later = tx.journal.awaiting_caller;
     let outcome = if verified_later {
         Outcome::new(Exit::Done, "nothing", format!("{to} is verified healthy after the restart"))
@@ -31,7 +36,7 @@ pub fn deployed(tx: &mut Transaction<'_>) -> Result<Outcome, Halt> {
     } else {
         Outcome::new(Exit::Updated, "updated", message.clone())
     };
-    close(tx, Standing::Deployed, ("updated", None, &message))?;
+    books::close(tx, Standing::Deployed, ("updated", None, &message), None)?;
     Ok(with_facts(outcome, &tx.journal))
 }
 
@@ -41,60 +46,60 @@ pub fn awaiting_caller(tx: &mut Transaction<'_>) -> Result<Outcome, Halt> {
         "{} is in place; restart the daemon now, the next run of apply-update verifies it",
         tx.journal.to
     );
-    withdraw_signal(tx)?;
+    books::withdraw_signal(tx);
+    // Before the journal says so: who is not told to restart must not have the old daemon verified.
+    tx.status(Standing::Restarting, message.clone()).ended().save(tx.rooms.home)?;
     tx.journal.phase = super::phase::Phase::Verifying;
     tx.journal.phase_at = clock::now();
     tx.save()?;
-    tx.status(Standing::Restarting, message.clone()).ended().save(tx.rooms.home)?;
     tx.progress().close();
     Ok(with_facts(Outcome::new(Exit::Updated, "updated", message), &tx.journal))
 }
 
 /// The attempt failed; the previous version is back.
 pub fn undone(tx: &mut Transaction<'_>) -> Result<Outcome, Halt> {
+    books::decide(tx, Verdict::Undone)?;
     let cause = cause_of(&tx.journal);
-    let next = count_failure(tx, &cause)?;
+    let next = books::count_failure(tx, &cause)?;
     let (from, to) = (&tx.journal.from, &tx.journal.to);
     let mut message = format!("{to} was not installed: {}; {from} is back", cause.message);
     if tx.journal.awaiting_caller {
         message += "; restart the daemon to run it";
     }
     message += &kept(&tx.journal);
-    message += &next.1;
-    close(tx, Standing::RolledBack, ("rolled_back", Some(&cause), &message))?;
-    let mut outcome = Outcome::new(Exit::Failed, "rolled_back", message);
-    outcome.reason = reason(&cause);
-    Ok(with_failure(with_facts(outcome, &tx.journal), &cause, &next.0))
+    message += &next.told;
+    books::close(tx, Standing::RolledBack, ("rolled_back", Some(&cause), &message), Some(&next))?;
+    Ok(failed("rolled_back", message, tx, &cause, &next))
 }
 
 /// The attempt failed before anything of the checkout was changed.
 pub fn failed_early(tx: &mut Transaction<'_>, cause: Cause) -> Result<Outcome, Halt> {
     tx.journal.cause = Some(cause.clone());
-    let next = count_failure(tx, &cause)?;
+    books::decide(tx, Verdict::FailedEarly)?;
+    let next = books::count_failure(tx, &cause)?;
     let message =
-        format!("{} was not installed: {}; nothing was changed{}", tx.journal.to, cause.message, next.1);
-    close(tx, Standing::Error, ("failed", Some(&cause), &message))?;
-    let mut outcome = Outcome::new(Exit::Failed, "failed", message);
-    outcome.reason = reason(&cause);
-    Ok(with_failure(with_facts(outcome, &tx.journal), &cause, &next.0))
+        format!("{} was not installed: {}; nothing was changed{}", tx.journal.to, cause.message, next.told);
+    books::close(tx, Standing::Error, ("failed", Some(&cause), &message), Some(&next))?;
+    Ok(failed("failed", message, tx, &cause, &next))
 }
 
-/// With `rollback: false`: the attempt failed and stays where it is.
+/// With `rollback: false`: the attempt failed and stays where it is, and so does the journal.
 pub fn stopped(tx: &mut Transaction<'_>, cause: Cause) -> Result<Outcome, Halt> {
     tx.journal.cause = Some(cause.clone());
     tx.journal.stopped = true;
-    let next = count_failure(tx, &cause)?;
+    books::decide(tx, Verdict::Stopped)?;
+    let next = books::count_failure(tx, &cause)?;
     let message = format!(
         "{} failed: {}; rollback is off, so the checkout stays at it{}",
-        tx.journal.to, cause.message, next.1
+        tx.journal.to, cause.message, next.told
     );
-    record(tx, ("failed", Some(&cause), &message))?;
-    tx.status(Standing::Error, message.clone()).ended().save(tx.rooms.home)?;
+    let end = ("failed", Some(&cause), message.as_str());
+    books::record(tx, end);
+    books::show(tx, Standing::Error, end, Some(&next))?;
+    tx.journal.verdict = None;
     tx.save()?;
     tx.progress().close();
-    let mut outcome = Outcome::new(Exit::Failed, "failed", message);
-    outcome.reason = reason(&cause);
-    Ok(with_failure(with_facts(outcome, &tx.journal), &cause, &next.0))
+    Ok(failed("failed", message, tx, &cause, &next))
 }
 
 /// Going back failed too: loud, with what a person does. The journal stays, the next run tries
@@ -103,6 +108,7 @@ pub fn undo_failed(tx: &mut Transaction<'_>, failure: Cause) -> Result<Outcome, 
     let cause = cause_of(&tx.journal);
     tx.journal.undo_failures = tx.journal.undo_failures.saturating_add(1);
     tx.journal.begin_stage_anew();
+    tx.journal.book_now(clock::now());
     tx.save()?;
     let lines = undo::by_hand(tx);
     let message = format!(
@@ -113,7 +119,7 @@ pub fn undo_failed(tx: &mut Transaction<'_>, failure: Cause) -> Result<Outcome, 
         failure.message,
         lines.join(" ; ")
     );
-    record(tx, ("failed", Some(&failure), &message))?;
+    books::record(tx, ("failed", Some(&failure), &message));
     let mut status = tx.status(Standing::Error, message.clone()).because(Reason::RollbackFailed).ended();
     status.error = Some(step_error(&failure));
     status.save(tx.rooms.home)?;
@@ -125,83 +131,8 @@ pub fn undo_failed(tx: &mut Transaction<'_>, failure: Cause) -> Result<Outcome, 
 
 /// The run was refused before anything changed: no attempt, the journal goes.
 pub fn refused(tx: &mut Transaction<'_>, halt: Halt) -> Result<Outcome, Halt> {
-    Journal::remove(tx.rooms.home)?;
-    tx.progress().close();
+    books::end_journal(tx)?;
     Err(halt)
-}
-
-fn withdraw_signal(tx: &Transaction<'_>) -> Result<(), Halt> {
-    let file = tx.rooms.home.signal();
-    let locked = file.lock()?;
-    let now: Option<crate::signal::Signal> = locked.read()?;
-    if now.is_some_and(|s| s.available_commit == tx.journal.to_commit) { locked.remove() } else { Ok(()) }
-}
-
-/// Counts the failure; gives the next try for JSON and for the sentence.
-fn count_failure(tx: &Transaction<'_>, cause: &Cause) -> Result<(Value, String), Halt> {
-    let why = (reason(cause).unwrap_or(Reason::IoError), cause.message.as_str());
-    let j = &tx.journal;
-    let failed = failed::count(tx.rooms.home, &j.to_commit, &j.to, why, clock::now())?;
-    if failed.attempts >= j.commands.max_attempts {
-        let text = "; it is given up until a newer version appears or 'apply-update --retry'".to_owned();
-        return Ok((Value::Null, text));
-    }
-    let at = clock::rfc3339(failed.next_try_at);
-    let text = format!("; it is tried again after {at}");
-    Ok((at.into(), text))
-}
-
-fn close(
-    tx: &mut Transaction<'_>,
-    standing: Standing,
-    end: (&str, Option<&Cause>, &str),
-) -> Result<(), Halt> {
-    record(tx, end)?;
-    let mut status: Status = tx.status(standing, end.2.to_owned()).ended();
-    if standing == Standing::Deployed {
-        status.reason = None;
-        status.error = None;
-    } else {
-        status.next_try_at = failed::lookup(tx.rooms.home, &tx.journal.to_commit)?
-            .filter(|f| f.attempts < tx.journal.commands.max_attempts)
-            .map(|f| whole_seconds(f.next_try_at));
-    }
-    status.save(tx.rooms.home)?;
-    Journal::remove(tx.rooms.home)?;
-    snapshot::discard(tx.rooms.home)?;
-    tx.logs().prune()?;
-    tx.progress().close();
-    Ok(())
-}
-
-/// One line an attempt: a run that takes up a journal whose line is written already replaces it.
-fn record(tx: &mut Transaction<'_>, end: (&str, Option<&Cause>, &str)) -> Result<(), Halt> {
-    let now = clock::now();
-    let spent_in = if tx.journal.undo.is_some() { "undoing" } else { tx.journal.phase.as_str() };
-    tx.journal.book(spent_in, now);
-    let j = &tx.journal;
-    let spent =
-        |phase: &&str| j.durations.get(*phase).map(|ms| PhaseTime { phase: (*phase).to_owned(), ms: *ms });
-    let attempt = Attempt {
-        schema: 1,
-        started_at: whole_seconds(j.started_at),
-        finished_at: whole_seconds(now),
-        channel: j.channel,
-        from: j.from.clone(),
-        to: j.to.clone(),
-        from_commit: j.from_commit.clone(),
-        to_commit: j.to_commit.clone(),
-        attempt: j.attempt,
-        outcome: end.0.to_owned(),
-        reason: end.1.map(|c| c.reason.clone()),
-        message: end.2.to_owned(),
-        error: end.1.map(step_error),
-        migrations: j.migrations.clone(),
-        phases: PHASES.iter().filter_map(spent).collect(),
-        id: Some(j.id.clone()),
-        extra: Map::new(),
-    };
-    history::record(tx.rooms.home, &attempt)
 }
 
 fn cause_of(journal: &Journal) -> Cause {
@@ -211,8 +142,17 @@ fn cause_of(journal: &Journal) -> Cause {
         .unwrap_or_else(|| super::transaction::plain_cause(journal.phase, "it was interrupted".into()))
 }
 
-fn reason(cause: &Cause) -> Option<Reason> {
-    Reason::ALL.iter().copied().find(|r| r.code() == cause.reason)
+/// The result of an attempt that failed.
+fn failed(
+    word: &'static str,
+    message: String,
+    tx: &Transaction<'_>,
+    cause: &Cause,
+    next: &NextTry,
+) -> Outcome {
+    let mut outcome = Outcome::new(Exit::Failed, word, message);
+    outcome.reason = cause.known_reason();
+    with_failure(with_facts(outcome, &tx.journal), cause, &next.to_json())
 }
 
 fn with_failure(outcome: Outcome, cause: &Cause, next: &Value) -> Outcome {

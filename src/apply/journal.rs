@@ -14,7 +14,7 @@ use super::phase::{Phase, UndoStage};
 use super::snapshot::SnapshotEntry;
 use crate::checked;
 use crate::home::Home;
-use crate::outcome::Halt;
+use crate::outcome::{Halt, Reason};
 use crate::sys::process::ProcessMark;
 use crate::version::{ChannelName, CommitId, Version};
 
@@ -38,6 +38,27 @@ pub struct Cause {
     pub log: Option<PathBuf>,
     /// Its last lines.
     pub tail: Option<String>,
+}
+
+impl Cause {
+    /// The reason, where this program knows its code.
+    pub fn known_reason(&self) -> Option<Reason> {
+        Reason::ALL.iter().copied().find(|r| r.code() == self.reason)
+    }
+}
+
+/// What an attempt came to. Nothing of the checkout is left to do, only to be written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The new version is in place and healthy.
+    Deployed,
+    /// It failed, and the previous version is back.
+    Undone,
+    /// It failed before anything was changed.
+    FailedEarly,
+    /// With `rollback: false`: it failed and stays where it is.
+    Stopped,
 }
 
 /// Where HEAD was or shall be.
@@ -73,6 +94,9 @@ pub struct Journal {
     pub awaiting_caller: bool,
     /// With `rollback: false`: stopped where it failed; a later run goes on from there.
     pub stopped: bool,
+    /// What it came to, from before that is written down until after.
+    #[serde(default)]
+    pub verdict: Option<Verdict>,
     /// Which try at this target this is, from 1.
     pub attempt: u32,
     /// How often a dead run of this transaction was taken up.
@@ -173,6 +197,11 @@ impl Journal {
         self.pid_started = own.started;
     }
 
+    /// Whether it stopped where it failed, and that is written down: no run takes it up by itself.
+    pub fn rests(&self) -> bool {
+        self.stopped && self.verdict.is_none()
+    }
+
     /// Closes the books on the current phase and begins another.
     pub fn enter(&mut self, phase: Phase, now: Timestamp) {
         self.book(self.phase.as_str(), now);
@@ -181,8 +210,7 @@ impl Journal {
 
     /// The same for a stage of going back; all of them count as `undoing`.
     pub fn enter_undo(&mut self, stage: UndoStage, now: Timestamp) {
-        let spent_in = if self.undo.is_some() { "undoing" } else { self.phase.as_str() };
-        self.book(spent_in, now);
+        self.book_now(now);
         self.undo = Some(stage);
     }
 
@@ -206,8 +234,14 @@ impl Journal {
         }
     }
 
+    /// Adds the time since `phase_at` to the account of what it goes through now.
+    pub fn book_now(&mut self, now: Timestamp) {
+        let spent_in = if self.undo.is_some() { "undoing" } else { self.phase.as_str() };
+        self.book(spent_in, now);
+    }
+
     /// Adds the time since `phase_at` to a phase's account.
-    pub fn book(&mut self, name: &str, now: Timestamp) {
+    fn book(&mut self, name: &str, now: Timestamp) {
         let spent = now.as_millisecond().saturating_sub(self.phase_at.as_millisecond());
         let account = self.durations.entry(name.to_owned()).or_default();
         *account = account.saturating_add(u64::try_from(spent).unwrap_or(0));

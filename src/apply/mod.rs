@@ -3,8 +3,10 @@
 //! (or a person) and `plan`.
 //!
 //! `mod` decides whether to begin, [`drive`] goes through the [`phase`]s, [`steps`] and [`undo`] are
-//! the two ways, [`journal`] is what survives a kill, [`recover`] takes it up again.
+//! the two ways, [`journal`] is what survives a kill, [`recover`] takes it up again, [`finish`] and
+//! [`books`] are the end.
 
+mod books;
 mod choice;
 pub mod commands;
 mod drive;
@@ -98,7 +100,7 @@ pub fn take_up_dead_run(
     request: &Request,
 ) -> Result<Option<Outcome>, Halt> {
     let Some(journal) = journal else { return Ok(None) };
-    if journal.stopped {
+    if journal.rests() {
         return Ok(None);
     }
     may_be_taken_up(rooms.home, rooms.checkout, &journal, request.retry)?;
@@ -121,7 +123,8 @@ fn may_be_taken_up(home: &Home, checkout: &Checkout, journal: &Journal, retry: b
         };
         return Err(Halt::blocked(Reason::OtherCheckout, message));
     }
-    if journal.undo_failures >= journal.commands.max_attempts && !retry {
+    let undecided = journal.verdict.is_none();
+    if undecided && journal.undo_failures >= journal.commands.max_attempts && !retry {
         let message = format!(
             "going back to {} failed {} times; see 'telec update status', put it right by hand, then 'apply-update --retry'",
             journal.from, journal.undo_failures
@@ -194,7 +197,7 @@ impl Applier<'_> {
     fn stopped_at(&self, target: &Target) -> Result<Option<Journal>, Halt> {
         let journal = Journal::read(self.home)?;
         Ok(journal
-            .filter(|j| j.stopped && j.to_commit == target.commit && self.checkout.commit() == &j.to_commit))
+            .filter(|j| j.rests() && j.to_commit == target.commit && self.checkout.commit() == &j.to_commit))
     }
 
     fn patience(&self, failed: Option<&FailedTarget>, request: &Request, now: Timestamp) -> Result<(), Halt> {
@@ -261,6 +264,7 @@ impl Applier<'_> {
             undo: None,
             awaiting_caller: false,
             stopped: false,
+            verdict: None,
             attempt,
             resumes: 0,
             undo_failures: 0,

@@ -47,7 +47,7 @@ struct Contents {
 
 /// Tells what `apply-update` would do now.
 pub fn show(applier: &Applier<'_>, request: &Request, journal: Option<Journal>) -> Result<Outcome, Halt> {
-    if let Some(journal) = journal.filter(|j| !j.stopped) {
+    if let Some(journal) = journal.filter(|j| !j.rests()) {
         return applier.unfinished(&journal, request).map(told);
     }
     match applier.choose(request)? {
@@ -178,6 +178,9 @@ impl Applier<'_> {
         let running = journal.owner().is_alive();
         let course = match (running, journal.undo, journal.awaiting_caller) {
             (true, ..) => format!("{} is being installed now", journal.to),
+            _ if journal.verdict.is_some() => {
+                format!("how the update to {} ended would be put on record", journal.to)
+            }
             (_, Some(_), _) => format!("going back from {} would be completed", journal.to),
             (_, _, true) => format!("{} would be verified after its restart", journal.to),
             _ => format!("the interrupted update to {} would be taken up", journal.to),

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::drive::drive;
+use super::finish;
 use super::journal::Journal;
 use super::phase::{Phase, UndoStage};
 use super::progress::Progress;
@@ -21,6 +22,9 @@ pub fn take_up(rooms: &Rooms<'_>, journal: Journal, progress: Progress) -> Resul
     let mut tx = Transaction::new(rooms, journal, true, progress)?;
     end_step(&mut tx)?;
     tx.journal.take_over();
+    if let Some(verdict) = tx.journal.verdict {
+        return finish::complete(&mut tx, verdict);
+    }
     if tx.journal.awaiting_caller {
         // Its run ended in order; the wait for the caller is no phase's time.
         tx.journal.phase_at = clock::now();

@@ -36,8 +36,14 @@ pub fn perform(tx: &mut Transaction<'_>) -> Result<Next, Stop> {
     match tx.journal.phase {
         Phase::Fetching => fetch_and_check(tx)?,
         Phase::CheckingOut => check_out(tx)?,
-        Phase::Migrating => run_migrations(tx)?,
-        Phase::Installing => install(tx)?,
+        Phase::Migrating => {
+            holds_target(tx)?;
+            run_migrations(tx)?;
+        }
+        Phase::Installing => {
+            holds_target(tx)?;
+            install(tx)?;
+        }
         Phase::Restarting => {
             stands_on_target(tx)?;
             return restart(tx);
@@ -92,10 +98,10 @@ fn check_out(tx: &mut Transaction<'_>) -> Result<(), Stop> {
 }
 
 /// Before HEAD moves: it is where this update knows it to be.
-fn undisturbed(tx: &Transaction<'_>) -> Result<(), Stop> {
+fn undisturbed(tx: &mut Transaction<'_>) -> Result<(), Stop> {
     match whereabouts::look(tx.top(), &tx.journal)? {
         Whereabouts::Old | Whereabouts::New => Ok(()),
-        Whereabouts::Elsewhere(halt) => Err(Stop::Broken(halt)),
+        Whereabouts::Elsewhere(halt) => Err(waits(tx, halt)),
         Whereabouts::UponOld | Whereabouts::UponNew(..) => {
             Err(left_meanwhile(tx, Reason::LocalCommits, "commits were made in the checkout"))
         }
@@ -103,13 +109,34 @@ fn undisturbed(tx: &Transaction<'_>) -> Result<(), Stop> {
 }
 
 /// What is restarted and found healthy is the new version, not what somebody switched to.
-fn stands_on_target(tx: &Transaction<'_>) -> Result<(), Stop> {
-    match whereabouts::look(tx.top(), &tx.journal)? {
+fn stands_on_target(tx: &mut Transaction<'_>) -> Result<(), Stop> {
+    let now = whereabouts::look(tx.top(), &tx.journal)?;
+    must_be_target(tx, now)
+}
+
+/// The scripts and commands that are run are the new version's, not those somebody is at work on.
+fn holds_target(tx: &mut Transaction<'_>) -> Result<(), Stop> {
+    let now = whereabouts::look_to_run(tx.top(), &tx.journal)?;
+    must_be_target(tx, now)
+}
+
+fn must_be_target(tx: &mut Transaction<'_>, now: Whereabouts) -> Result<(), Stop> {
+    match now {
         Whereabouts::New | Whereabouts::UponNew(..) => Ok(()),
-        Whereabouts::Elsewhere(halt) => Err(Stop::Broken(halt)),
+        Whereabouts::Elsewhere(halt) => Err(waits(tx, halt)),
         Whereabouts::Old | Whereabouts::UponOld => {
             Err(left_meanwhile(tx, Reason::WrongBranch, "HEAD was taken back"))
         }
+    }
+}
+
+/// Waiting for a person is not dying: the next run goes on in the direction this one had, however
+/// often it is asked before they are done.
+fn waits(tx: &mut Transaction<'_>, halt: Halt) -> Stop {
+    tx.journal.resumes = 0;
+    match tx.save() {
+        Ok(()) => Stop::Broken(halt),
+        Err(unsaved) => Stop::Broken(unsaved),
     }
 }
 

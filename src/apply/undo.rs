@@ -55,6 +55,9 @@ fn ask_migrations(tx: &mut Transaction<'_>) -> Result<(), Stop> {
     if tx.journal.phase < Phase::Migrating || ids.is_empty() {
         return Ok(());
     }
+    if let Whereabouts::Elsewhere(halt) = whereabouts::look(tx.top(), &tx.journal)? {
+        return Err(Stop::Broken(halt));
+    }
     match steps::recheck(tx, &ids) {
         Ok(()) => Ok(()),
         Err(halt) if may_pass(tx, &halt) => Err(Stop::Broken(halt)),
@@ -111,11 +114,22 @@ fn keep_commits(tx: &mut Transaction<'_>, commit: CommitId, branch: Option<Strin
     Ok(tx.save()?)
 }
 
+/// What is installed and started is the old version. Where somebody brought the new one back since, it
+/// goes once more.
+fn stands_on_old(tx: &mut Transaction<'_>) -> Result<(), Stop> {
+    match whereabouts::look(tx.top(), &tx.journal)? {
+        Whereabouts::Old | Whereabouts::UponOld => Ok(()),
+        Whereabouts::Elsewhere(halt) => Err(Stop::Broken(halt)),
+        Whereabouts::New | Whereabouts::UponNew(..) => check_out_old(tx),
+    }
+}
+
 fn install_old(tx: &mut Transaction<'_>) -> Result<(), Stop> {
     let command = tx.journal.commands.install.clone();
     if !tx.journal.install_begun || command.is_empty() {
         return Ok(());
     }
+    stands_on_old(tx)?;
     run(tx, Phase::Installing, &command).map(drop)
 }
 
@@ -125,6 +139,7 @@ fn restart_old(tx: &mut Transaction<'_>) -> Result<(), Stop> {
     if tx.journal.restarts_begun == 0 || (tx.resumed && tx.journal.restarts_back > 1) {
         return Ok(());
     }
+    stands_on_old(tx)?;
     tx.journal.restarts_back += 1;
     tx.save()?;
     let finished = run(tx, Phase::Restarting, &command)?;

@@ -1,6 +1,8 @@
 //! Where HEAD is while an update runs. The checkout is its owner's: they may commit, switch or begin
 //! a rebase at any moment, and no commit of theirs may be dropped for it. Looks only.
 
+use std::path::Path;
+
 use super::journal::Journal;
 use super::{head, preflight};
 use crate::checkout::Checkout;
@@ -23,13 +25,13 @@ pub enum Whereabouts {
 }
 
 /// Looks where HEAD is now.
-pub fn look(top: &std::path::Path, journal: &Journal) -> Result<Whereabouts, Halt> {
+pub fn look(top: &Path, journal: &Journal) -> Result<Whereabouts, Halt> {
     let now = Checkout::open(top)?;
     if let Err(halt) = preflight::nothing_under_way(&now) {
         return Ok(Whereabouts::Elsewhere(halt));
     }
     let branch = head::place(&now).branch;
-    let ours = branch == journal.old_head.branch || branch == journal.new_head.branch;
+    let ours = is_ours(branch.as_ref(), journal);
     let commit = now.commit();
     let upon = |base: &CommitId| Ok::<bool, Halt>(now.has(base)? && now.is_ancestor(base, commit)?);
     Ok(if ours && *commit == journal.to_commit {
@@ -43,20 +45,36 @@ pub fn look(top: &std::path::Path, journal: &Journal) -> Result<Whereabouts, Hal
     } else if journal.older && upon(&journal.to_commit)? {
         Whereabouts::UponNew(commit.clone(), branch)
     } else {
-        Whereabouts::Elsewhere(left(&now, journal))
+        Whereabouts::Elsewhere(left(top, branch.as_deref(), commit, journal))
     })
 }
 
-fn left(now: &Checkout, journal: &Journal) -> Halt {
-    let place =
-        head::place(now).branch.map_or_else(|| now.commit().short().to_owned(), |b| format!("branch {b}"));
+/// The same before anything of the checkout is run: what somebody committed on a branch of their own,
+/// upon the new version, is not the update's to migrate to or to install.
+pub fn look_to_run(top: &Path, journal: &Journal) -> Result<Whereabouts, Halt> {
+    Ok(match look(top, journal)? {
+        Whereabouts::UponNew(commit, branch)
+            if commit != journal.to_commit && !is_ours(branch.as_ref(), journal) =>
+        {
+            Whereabouts::Elsewhere(left(top, branch.as_deref(), &commit, journal))
+        }
+        other => other,
+    })
+}
+
+fn is_ours(branch: Option<&String>, journal: &Journal) -> bool {
+    branch == journal.old_head.branch.as_ref() || branch == journal.new_head.branch.as_ref()
+}
+
+fn left(top: &Path, branch: Option<&str>, commit: &CommitId, journal: &Journal) -> Halt {
+    let place = branch.map_or_else(|| commit.short().to_owned(), |b| format!("branch {b}"));
     let back = match &journal.new_head.branch {
         Some(branch) => format!("git switch {branch}"),
         None => format!("git switch --detach {}", journal.to_commit),
     };
     let message = format!(
         "{} was switched to {place} while the update to {} ran; '{back}' lets the next run end it",
-        now.top().display(),
+        top.display(),
         journal.to
     );
     Halt::blocked(Reason::WrongBranch, message)

@@ -94,7 +94,7 @@ fn perform(common: &Common, flags: &Flags) -> Result<Outcome, Halt> {
     let journal = Journal::read(&home)?;
     // The configuration may be what a dead run broke; its journal has all that is needed to end it.
     let settings = match (Settings::load(&checkout, &env), &journal) {
-        (Err(halt), Some(journal)) if !flags.plan && !journal.stopped => {
+        (Err(halt), Some(journal)) if !flags.plan && !journal.rests() => {
             let secrets = Settings::secrets(&checkout, &env).and(passwords_in_config(&checkout));
             return take_up_without_settings(&home, &checkout, journal, halt, secrets);
         }
