@@ -5,6 +5,7 @@
 //! `mod` decides whether to begin, [`drive`] goes through the [`phase`]s, [`steps`] and [`undo`] are
 //! the two ways, [`journal`] is what survives a kill, [`recover`] takes it up again.
 
+mod aside;
 mod choice;
 pub mod commands;
 mod drive;
@@ -19,6 +20,7 @@ pub mod preflight;
 pub mod progress;
 mod ready;
 mod recover;
+mod settle;
 pub mod signature;
 mod snapshot;
 mod steps;
