@@ -161,6 +161,30 @@ fn a_folder_where_the_update_adds_a_file_is_moved_aside() {
     let _ = fs::remove_file(world.path("checkout/zzz"));
     world.write("checkout/zzz/work.txt", PRECIOUS);
     let run = apply(&world).exits(42).tells("updated", None);
-    assert_eq!(content(Path::new(&kept(&run)[0]).join("work.txt")), PRECIOUS);
+    assert_eq!(content(Path::new(&the_kept(&run)).join("work.txt")), PRECIOUS);
     assert_eq!(world.read("checkout/zzz"), "new\n");
+}
+
+#[test]
+fn two_edits_of_one_file_leave_two_copies() {
+    let edits = ", install: [sh, -c, 'test -e ../ok || { echo second > notes.txt; touch ../ok; exit 3; }']";
+    let world = killed_in_checkout(&["notes.txt"], |world| world.write("work/notes.txt", "new\n"), edits);
+    world.write("checkout/notes.txt", "first\n");
+    let run = apply(&world).exits(1).tells("rolled_back", Some("install_failed"));
+    let mut found: Vec<String> = kept(&run).iter().map(content).collect();
+    found.sort();
+    assert_eq!(found, ["first\n", "second\n"], "{run:#?}");
+    assert_eq!(world.read("checkout/notes.txt"), "old\n");
+}
+
+#[test]
+fn what_was_kept_is_told_where_the_update_succeeds() {
+    let world = killed_in_checkout(&["notes.txt"], |world| world.write("work/notes.txt", "new\n"), "");
+    world.write("checkout/notes.txt", PRECIOUS);
+    let run = apply(&world).exits(42).tells("updated", None);
+    let place = the_kept(&run);
+    assert_eq!(content(&place), PRECIOUS);
+    for told in ["deploy_status.json", "deploy_history.jsonl"] {
+        assert!(world.read(&format!("home/.teleclaude/{told}")).contains(&place), "{told}");
+    }
 }

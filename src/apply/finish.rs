@@ -21,12 +21,13 @@ const PHASES: &[&str] =
 /// The new version is in place and healthy.
 pub fn deployed(tx: &mut Transaction<'_>) -> Result<Outcome, Halt> {
     let (from, to) = (tx.journal.from.clone(), tx.journal.to.clone());
-    let message = format!("updated from {from} to {to}");
+    let told = kept(&tx.journal);
+    let message = format!("updated from {from} to {to}{told}");
     failed::forget(tx.rooms.home, &tx.journal.to_commit)?;
     withdraw_signal(tx)?;
     let verified_later = tx.journal.awaiting_caller;
     let outcome = if verified_later {
-        Outcome::new(Exit::Done, "nothing", format!("{to} is verified healthy after the restart"))
+        Outcome::new(Exit::Done, "nothing", format!("{to} is verified healthy after the restart{told}"))
             .because(Reason::Verified)
     } else {
         Outcome::new(Exit::Updated, "updated", message.clone())
