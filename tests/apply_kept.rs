@@ -188,3 +188,50 @@ fn what_was_kept_is_told_where_the_update_succeeds() {
         assert!(world.read(&format!("home/.teleclaude/{told}")).contains(&place), "{told}");
     }
 }
+
+/// A world whose checkout hit its deadline half-way, with `rollback: false`.
+fn stopped_half_way() -> World {
+    let world = World::new();
+    world.config("deployment: {channel: alpha, rollback: false, timeouts: {checkout: 1s}}\n");
+    released(&world, &["a.txt", "changed.txt", "gone.txt", "zz"]);
+    let waits = format!("sh -c 'test -e {} || sleep 20; cat'", world.path("ok").display());
+    world.git(&["config", "filter.slow.smudge", &waits]);
+    world.git(&["config", "filter.slow.clean", "cat"]);
+    world.write("checkout/.git/info/attributes", "zz filter=slow\n");
+    for file in ["a.txt", "changed.txt", "added.txt", "zz"] {
+        world.write(&format!("work/{file}"), "new\n");
+    }
+    remove(&world, "work/gone.txt");
+    world.commit("second");
+    world.run("version-watch", &[]).exits(0);
+    apply(&world).exits(1).tells("failed", Some("checkout_failed"));
+    assert_eq!(world.read("checkout/changed.txt"), "new\n", "it is half written");
+    world.write("ok", "");
+    world
+}
+
+#[test]
+fn a_checkout_that_stopped_half_way_is_gone_on_with() {
+    let world = stopped_half_way();
+    world.write("checkout/changed.txt", PRECIOUS);
+    apply(&world).exits(0).tells("deferred", Some("backing_off"));
+    let run = world.run("apply-update", &["--json", "--plan", "--retry"]).exits(0);
+    assert!(text(&run.json()["message"]).contains("would go on from checkout"), "{run:#?}");
+    let run = world.run("apply-update", &["--json", "--retry"]).exits(42).tells("updated", None);
+    assert_eq!(content(the_kept(&run)), PRECIOUS);
+    assert_eq!(world.git(&["status", "--porcelain"]).lines().count(), 1, "only what was kept");
+    assert_eq!(world.read("checkout/zz"), "new\n");
+}
+
+#[test]
+fn files_of_a_checkout_that_stopped_are_no_edits_to_another_target() {
+    let world = stopped_half_way();
+    world.write("checkout/changed.txt", PRECIOUS);
+    world.write("work/changed.txt", "newest\n");
+    let target = world.commit("third");
+    world.run("version-watch", &[]).exits(0);
+    let run = apply(&world).exits(42).tells("updated", None);
+    assert_eq!(content(the_kept(&run)), PRECIOUS);
+    assert_eq!((world.head(), world.read("checkout/changed.txt")), (target, "newest\n".to_owned()));
+    assert_eq!(world.git(&["status", "--porcelain"]).lines().count(), 1, "only what was kept");
+}

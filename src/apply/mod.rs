@@ -24,6 +24,7 @@ mod settle;
 pub mod signature;
 mod snapshot;
 mod steps;
+mod stopped;
 pub mod transaction;
 pub mod tree;
 mod undo;
@@ -194,9 +195,7 @@ impl Applier<'_> {
 
     /// A transaction that stopped at this very target with `rollback: false`.
     fn stopped_at(&self, target: &Target) -> Result<Option<Journal>, Halt> {
-        let journal = Journal::read(self.home)?;
-        Ok(journal
-            .filter(|j| j.stopped && j.to_commit == target.commit && self.checkout.commit() == &j.to_commit))
+        Ok(stopped::here(self.home, self.checkout)?.filter(|j| j.to_commit == target.commit))
     }
 
     fn patience(&self, failed: Option<&FailedTarget>, request: &Request, now: Timestamp) -> Result<(), Halt> {
@@ -232,7 +231,8 @@ impl Applier<'_> {
         if self.settings.policy.max_parallel > 0 {
             warn("deployment.max_parallel is not enforced yet; other computers may update at the same time");
         }
-        let journal = self.journal(target, attempt, request, now)?;
+        let kept = stopped::put_back(self.rooms)?;
+        let journal = Journal { kept, ..self.journal(target, attempt, request, now)? };
         let mut tx = Transaction::new(self.rooms, journal, false, progress_of(request))?;
         tx.enter(Phase::Fetching)?;
         drive::drive(&mut tx)
