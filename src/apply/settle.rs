@@ -7,7 +7,7 @@ use super::phase::Phase;
 use super::transaction::{Stop, Transaction};
 use super::tree::{self, Goal};
 use super::{aside, locks};
-use crate::sys::store;
+use crate::sys::{durable, store};
 
 impl Transaction<'_> {
     /// Brings files and index to one side from whatever mixture is there.
@@ -32,6 +32,15 @@ impl Transaction<'_> {
             step.finish(checkout.top())?;
         }
         Ok(store::remove(&list)?)
+    }
+
+    /// Files, index and HEAD are on the disk before the journal says that they are there: git syncs its
+    /// objects and refs only, and after a power loss an empty file would count as checked out.
+    pub fn make_durable(&mut self) -> Result<(), Stop> {
+        let (top, git) = (self.top().to_owned(), self.rooms.checkout.git_dir().to_owned());
+        let changed = self.changes()?.iter().map(|c| top.join(&c.path));
+        let files: Vec<PathBuf> = changed.chain(["index", "HEAD"].map(|name| git.join(name))).collect();
+        Ok(durable::flush(&top, &files)?)
     }
 
     /// Moves what somebody put there out of the way. The journal first: what a kill leaves moved is

@@ -94,7 +94,10 @@ fn check_out_old(tx: &mut Transaction<'_>) -> Result<(), Stop> {
     match now {
         Whereabouts::Elsewhere(halt) => return Err(Stop::Broken(halt)),
         // What somebody committed upon the old version stays where it is.
-        Whereabouts::UponOld => return tx.settle(Goal::Old),
+        Whereabouts::UponOld => {
+            tx.settle(Goal::Old)?;
+            return tx.make_durable();
+        }
         Whereabouts::UponNew(commit, branch) => keep_commits(tx, commit, branch)?,
         Whereabouts::Old | Whereabouts::New => {}
     }
@@ -104,7 +107,7 @@ fn check_out_old(tx: &mut Transaction<'_>) -> Result<(), Stop> {
     for command in head::branch_back(tx.rooms.checkout, &tx.journal)? {
         tx.run_git(Phase::CheckingOut, &command)?;
     }
-    Ok(())
+    tx.make_durable()
 }
 
 /// Commits that were made upon the new version stay on a branch, and are told.
