@@ -149,3 +149,28 @@ fn a_step_whose_watching_fails_does_not_run_on() {
     }
     assert!(seen >= 3, "{seen} steps were met");
 }
+
+/// Whether it is on the disk only a power loss would show; here it is killed right before.
+#[test]
+fn the_journal_says_checked_out_only_after_the_files_are_on_the_disk() {
+    let template =
+        Template::new(Make { release: Release::Unhealthy, channel: "alpha", files: FILES, settings: "" });
+    let places = places(&template);
+    let at = places.iter().enumerate().filter(|(_, place)| place.contains("durable.flush"));
+    let numbers: Vec<usize> = at.map(|(n, _)| n + 1).collect();
+    let mut stood = Vec::new();
+    for number in numbers {
+        let mut scene = template.scene();
+        scene.world.env("TELECLAUDE_FAILPOINT", &format!("kill@{number}"));
+        let mut child = scene.start();
+        scene.wait(&mut child);
+        let journal = scene.world.state_file("apply_journal.json");
+        stood.push((journal["phase"].clone(), journal["undo"].clone()));
+        scene.world.env("TELECLAUDE_FAILPOINT", "");
+        let runs = scene.until_at_rest();
+        assert_eq!(scene.assert_converged(&runs), Ended::Old);
+    }
+    assert_eq!(stood.len(), 2, "forward and back: {places:#?}");
+    assert_eq!(stood[0], ("checking_out".into(), serde_json::Value::Null));
+    assert_eq!(stood[1], ("verifying".into(), "checkout".into()));
+}

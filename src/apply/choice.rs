@@ -2,7 +2,7 @@
 //! is. Looks only; what follows from it is the caller's.
 
 use super::journal::Journal;
-use super::{Applier, Request};
+use super::{Applier, Request, stopped};
 use crate::outcome::{Halt, Reason};
 use crate::plan::{self, Installed, Target, Verdict};
 use crate::project::{Project, installed_version};
@@ -26,8 +26,7 @@ impl Applier<'_> {
         if let Some(target) = &request.target {
             return self.asked_for(target, request);
         }
-        if let Some(journal) = Journal::read(self.home)?.filter(|j| j.stopped)
-            && self.checkout.commit() == &journal.to_commit
+        if let Some(journal) = stopped::here(self.home, self.checkout)?
             && Signal::read(self.home)?.is_none_or(|s| s.available_commit == journal.to_commit)
         {
             return Ok(Choice::Install(target_of(&journal)));

@@ -26,12 +26,13 @@ pub fn complete(tx: &mut Transaction<'_>, verdict: Verdict) -> Result<Outcome, H
 pub fn deployed(tx: &mut Transaction<'_>) -> Result<Outcome, Halt> {
     books::decide(tx, Verdict::Deployed)?;
     let (from, to) = (tx.journal.from.clone(), tx.journal.to.clone());
-    let message = format!("updated from {from} to {to}");
+    let told = kept(&tx.journal);
+    let message = format!("updated from {from} to {to}{told}");
     books::forget_failures(tx);
     books::withdraw_signal(tx);
     let verified_later = tx.journal.awaiting_caller;
     let outcome = if verified_later {
-        Outcome::new(Exit::Done, "nothing", format!("{to} is verified healthy after the restart"))
+        Outcome::new(Exit::Done, "nothing", format!("{to} is verified healthy after the restart{told}"))
             .because(Reason::Verified)
     } else {
         Outcome::new(Exit::Updated, "updated", message.clone())

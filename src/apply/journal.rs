@@ -3,7 +3,7 @@
 //! journal of a dead one knows what is ours and what is left to do.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -148,7 +148,7 @@ pub struct Journal {
     pub restarts_begun: u32,
     /// The same on the way back.
     pub restarts_back: u32,
-    /// Files saved beside themselves because they were changed while the update ran.
+    /// What others put or changed where the update worked, beside its old place.
     pub kept: Vec<PathBuf>,
     /// Where commits are that somebody made upon the new version before it was undone: a branch.
     #[serde(default)]
@@ -217,6 +217,23 @@ impl Journal {
     /// What names of things end in that are kept because somebody changed them meanwhile.
     pub fn keep_name(&self) -> String {
         format!("kept-{}", self.id)
+    }
+
+    /// Notes that something is moved aside; what was kept in it goes along.
+    pub fn moves_aside(&mut self, from: &Path, to: &Path) {
+        for kept in &mut self.kept {
+            if let Ok(inside) = kept.strip_prefix(from) {
+                *kept = to.join(inside);
+            }
+        }
+        self.keeps(to.to_owned());
+    }
+
+    /// Notes what was kept, once.
+    pub fn keeps(&mut self, path: PathBuf) {
+        if !self.kept.contains(&path) {
+            self.kept.push(path);
+        }
     }
 
     /// Whether it was taken up so often that a transaction which goes forward turns back, and one that

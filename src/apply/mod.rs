@@ -6,6 +6,7 @@
 //! the two ways, [`journal`] is what survives a kill, [`recover`] takes it up again, [`finish`] and
 //! [`books`] are the end.
 
+mod aside;
 mod books;
 mod choice;
 pub mod commands;
@@ -21,9 +22,11 @@ pub mod preflight;
 pub mod progress;
 mod ready;
 mod recover;
+mod settle;
 pub mod signature;
 mod snapshot;
 mod steps;
+mod stopped;
 pub mod transaction;
 pub mod tree;
 mod undo;
@@ -195,9 +198,7 @@ impl Applier<'_> {
 
     /// A transaction that stopped at this very target with `rollback: false`.
     fn stopped_at(&self, target: &Target) -> Result<Option<Journal>, Halt> {
-        let journal = Journal::read(self.home)?;
-        Ok(journal
-            .filter(|j| j.rests() && j.to_commit == target.commit && self.checkout.commit() == &j.to_commit))
+        Ok(stopped::here(self.home, self.checkout)?.filter(|j| j.to_commit == target.commit))
     }
 
     fn patience(&self, failed: Option<&FailedTarget>, request: &Request, now: Timestamp) -> Result<(), Halt> {
@@ -233,7 +234,8 @@ impl Applier<'_> {
         if self.settings.policy.max_parallel > 0 {
             warn("deployment.max_parallel is not enforced yet; other computers may update at the same time");
         }
-        let journal = self.journal(target, attempt, request, now)?;
+        let kept = stopped::put_back(self.rooms)?;
+        let journal = Journal { kept, ..self.journal(target, attempt, request, now)? };
         let mut tx = Transaction::new(self.rooms, journal, false, progress_of(request))?;
         tx.enter(Phase::Fetching)?;
         drive::drive(&mut tx)

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,7 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::aside;
 use crate::home::{Home, make_private_dir};
 use crate::sys::store;
 
@@ -66,61 +68,83 @@ fn take_one(copy: &Path, path: &Path) -> anyhow::Result<SnapshotEntry> {
 /// Remembers what the migrations left, to tell it from what somebody changes later.
 pub fn note_after(entries: &mut [SnapshotEntry]) {
     for entry in entries {
-        entry.after = Some(fingerprint(fs::read(&entry.path).ok().as_deref()));
+        entry.after = Some(seen(entry));
     }
 }
 
-fn fingerprint(content: Option<&[u8]>) -> String {
-    let hex = |text: String, byte: &u8| text + &format!("{byte:02x}");
-    let told = |content| Sha256::digest(content).iter().fold(String::new(), hex);
-    content.map_or_else(|| "absent".to_owned(), told)
+/// What is there in place of what was, and would be lost when that is put back.
+#[derive(Debug, Default)]
+pub struct AtRisk {
+    /// Files, to be copied: a daemon may read one at any moment.
+    pub files: Vec<PathBuf>,
+    /// Anything else, to be moved.
+    pub others: Vec<PathBuf>,
 }
 
-/// Puts every file back that is not as it was; a file that was not there is removed. What somebody
-/// else changed meanwhile is kept beside it, under a name that ends in `keep_name`. Returns those.
-pub fn restore(entries: &[SnapshotEntry], keep_name: &str) -> anyhow::Result<Vec<PathBuf>> {
-    let mut kept = Vec::new();
-    for entry in entries {
-        restore_link(entry)?;
-        kept.extend(restore_one(entry, keep_name)?);
-    }
-    Ok(kept)
-}
-
-/// A file that was put in the link's place gives way.
-fn restore_link(entry: &SnapshotEntry) -> anyhow::Result<()> {
-    match &entry.link {
-        Some((named, text)) if fs::read_link(named).ok().as_ref() != Some(text) => store::link(text, named),
-        _ => Ok(()),
-    }
-}
-
-fn restore_one(entry: &SnapshotEntry, keep_name: &str) -> anyhow::Result<Option<PathBuf>> {
-    let was = match &entry.copy {
-        Some(copy) => {
-            Some(fs::read(copy).with_context(|| format!("cannot read the copy {}", copy.display()))?)
+/// The files that migrations may have changed, which fit the version that is undone. What only others
+/// changed is theirs and stays. `began`: whether any migration did.
+pub fn to_put_back(entries: &[SnapshotEntry], began: bool) -> anyhow::Result<Vec<SnapshotEntry>> {
+    let mut found = Vec::new();
+    for entry in entries.iter().filter(|_| began) {
+        let was = fingerprint(content_before(entry)?.as_deref());
+        if seen(entry) != was && entry.after.as_ref() != Some(&was) {
+            found.push(entry.clone());
         }
-        None => None,
-    };
-    let aside = with_suffix(&entry.path, keep_name);
-    if entry.path.is_dir() {
-        store::move_to(&entry.path, &aside)?;
-        put(entry, was.as_deref())?;
-        return Ok(Some(aside));
     }
-    let now = fs::read(&entry.path).ok();
-    // An unchanged file stays untouched: service managers watch some of them. What only a person
-    // changed is theirs.
-    if now == was || entry.after.as_ref() == Some(&fingerprint(was.as_deref())) {
-        return Ok(None);
+    Ok(found)
+}
+
+/// What is not byte for byte as it was. Nobody can tell whether a migration alone wrote it: while one
+/// runs, its checkout stays its owner's.
+pub fn at_risk(entries: &[SnapshotEntry]) -> anyhow::Result<AtRisk> {
+    let mut risk = AtRisk::default();
+    for entry in entries {
+        let was = content_before(entry)?;
+        for place in std::iter::once(&entry.path).chain(replaced_link(entry)) {
+            let Ok(facts) = place.symlink_metadata() else { continue };
+            match content(place).filter(|_| facts.is_file()) {
+                None => risk.others.push(place.clone()),
+                now if now == was => {}
+                Some(_) => risk.files.push(place.clone()),
+            }
+        }
     }
-    let of_migrations = entry.after.as_ref() == Some(&fingerprint(now.as_deref()));
-    let kept = now.filter(|_| !of_migrations);
-    if let Some(content) = &kept {
-        store::replace(&aside, content, 0o600, true)?;
+    Ok(risk)
+}
+
+/// Copies a file beside itself. Attempts that end alike leave one copy.
+pub fn copy_beside(path: &Path, keep_name: &str) -> anyhow::Result<PathBuf> {
+    let content = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    if let Some(copy) = earlier_copy(path, &content) {
+        return Ok(copy);
     }
-    put(entry, was.as_deref())?;
-    Ok(kept.map(|_| aside))
+    let aside = aside::free_name(path, keep_name);
+    store::replace(&aside, &content, 0o600, true)?;
+    Ok(aside)
+}
+
+fn earlier_copy(path: &Path, wanted: &[u8]) -> Option<PathBuf> {
+    let mut start = path.file_name()?.to_owned();
+    start.push(".kept-");
+    let entries = fs::read_dir(path.parent()?).ok()?.flatten();
+    let ours = entries.filter(|e| e.file_name().as_bytes().starts_with(start.as_bytes()));
+    let mut same = ours.filter(|e| e.file_type().is_ok_and(|t| t.is_file()));
+    same.find(|e| content(&e.path()).is_some_and(|found| found == wanted)).map(|e| e.path())
+}
+
+/// Puts these back as they were; a file that was not there is removed.
+pub fn restore(entries: &[SnapshotEntry]) -> anyhow::Result<()> {
+    for entry in entries {
+        if let (Some(named), Some((_, text))) = (replaced_link(entry), &entry.link) {
+            store::link(text, named)?;
+        }
+        let was = content_before(entry)?;
+        // An unchanged file stays untouched: service managers watch some of them.
+        if content(&entry.path) != was {
+            put(entry, was.as_deref())?;
+        }
+    }
+    Ok(())
 }
 
 fn put(entry: &SnapshotEntry, was: Option<&[u8]>) -> anyhow::Result<()> {
@@ -130,10 +154,37 @@ fn put(entry: &SnapshotEntry, was: Option<&[u8]>) -> anyhow::Result<()> {
     }
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.to_owned().into_os_string();
-    name.push(format!(".{suffix}"));
-    name.into()
+/// Where the link was, when it is not that link any more.
+fn replaced_link(entry: &SnapshotEntry) -> Option<&PathBuf> {
+    let (named, text) = entry.link.as_ref()?;
+    (fs::read_link(named).ok().as_ref() != Some(text)).then_some(named)
+}
+
+fn content_before(entry: &SnapshotEntry) -> anyhow::Result<Option<Vec<u8>>> {
+    let read =
+        |copy: &PathBuf| fs::read(copy).with_context(|| format!("cannot read the copy {}", copy.display()));
+    entry.copy.as_ref().map(read).transpose()
+}
+
+/// The content of a regular file; a FIFO would be waited on for ever.
+fn content(path: &Path) -> Option<Vec<u8>> {
+    path.metadata().ok().filter(|found| found.is_file())?;
+    fs::read(path).ok()
+}
+
+/// What is there now, and in the place of a link that is not that link any more.
+fn seen(entry: &SnapshotEntry) -> String {
+    let there = fingerprint(content(&entry.path).as_deref());
+    match replaced_link(entry) {
+        Some(named) => format!("{there} {}", fingerprint(content(named).as_deref())),
+        None => there,
+    }
+}
+
+fn fingerprint(content: Option<&[u8]>) -> String {
+    let hex = |text: String, byte: &u8| text + &format!("{byte:02x}");
+    let told = |content| Sha256::digest(content).iter().fold(String::new(), hex);
+    content.map_or_else(|| "absent".to_owned(), told)
 }
 
 /// Removes the copies; the transaction is over.

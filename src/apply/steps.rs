@@ -94,7 +94,8 @@ fn check_out(tx: &mut Transaction<'_>) -> Result<(), Stop> {
     }
     undisturbed(tx)?;
     let place = tx.journal.new_head.clone();
-    move_head(tx, &place)
+    move_head(tx, &place)?;
+    tx.make_durable()
 }
 
 /// Before HEAD moves: it is where this update knows it to be.

@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 
 use super::commands::Commands;
 use super::journal::{Cause, Journal};
-use super::locks;
 use super::phase::{Phase, UndoStage};
 use super::progress::Progress;
 use super::signature::Signatures;
-use super::tree::{self, Change, Goal};
+use super::tree::{self, Change};
 use crate::checkout::Checkout;
 use crate::home::Home;
 use crate::outcome::Halt;
@@ -249,28 +248,6 @@ impl<'a> Transaction<'a> {
     /// What the preflight found the files to be that differ.
     pub fn know(&mut self, changes: Vec<Change>) {
         self.changes = Some(changes);
-    }
-
-    /// Brings files and index to one side from whatever mixture is there.
-    pub fn settle(&mut self, goal: Goal) -> Result<(), Stop> {
-        let changes = self.changes()?.to_vec();
-        let commit = match goal {
-            Goal::Old => self.journal.from_commit.clone(),
-            Goal::New => self.journal.to_commit.clone(),
-        };
-        locks::remove_stale(self.rooms.checkout, self.journal.started_at)?;
-        let list = self.rooms.home.root().join("apply_journal.paths");
-        let keep_name = self.journal.keep_name();
-        let checkout = self.rooms.checkout;
-        let kept = tree::keep_foreign(checkout, &changes, &keep_name)?;
-        self.journal.kept.extend(kept);
-        let plan = tree::settle_plan(&changes, goal, &commit);
-        for step in plan {
-            step.prepare(&list)?;
-            self.run_git(Phase::CheckingOut, &step.arguments(&list))?;
-            step.finish(checkout.top())?;
-        }
-        Ok(crate::sys::store::remove(&list)?)
     }
 }
 

@@ -1,12 +1,13 @@
 //! Files and index between two commits. `advance` is the ordinary way: git's own two-way merge,
 //! which refuses rather than overwrite. A settle plan brings the same files to either side from any
-//! mixture of both that a kill, a full disk or a failed step left. Neither looks at a file that
-//! is the same in both commits, so local edits elsewhere stay as they are.
+//! mixture of both that a kill, a full disk or a failed step left; git writes over whatever is in its
+//! place, so that [`super::aside`] comes first. Neither looks at a file that is the same in both
+//! commits, so local edits elsewhere stay as they are.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -18,9 +19,7 @@ use crate::version::CommitId;
 /// Git's mode of a submodule entry; its files are not ours.
 const GITLINK: &str = "160000";
 /// Git's mode of a symbolic link.
-const SYMLINK: &str = "120000";
-/// Paths given to one git command as arguments.
-const BATCH: usize = 200;
+pub const SYMLINK: &str = "120000";
 
 /// One side of a changed file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +28,13 @@ pub struct Side {
     pub mode: String,
     /// The blob.
     pub blob: String,
+}
+
+impl Side {
+    /// A submodule, whose files are not ours.
+    pub fn is_gitlink(&self) -> bool {
+        self.mode == GITLINK
+    }
 }
 
 /// A file that differs between two commits.
@@ -43,15 +49,22 @@ pub struct Change {
 }
 
 impl Change {
-    fn side(&self, goal: Goal) -> Option<&Side> {
+    /// What it is on that side; none: not there.
+    pub fn side(&self, goal: Goal) -> Option<&Side> {
         match goal {
             Goal::Old => self.old.as_ref(),
             Goal::New => self.new.as_ref(),
         }
     }
 
-    fn is_gitlink(&self) -> bool {
-        [&self.old, &self.new].iter().any(|s| s.as_ref().is_some_and(|s| s.mode == GITLINK))
+    /// Both sides, as far as it is there.
+    pub fn sides(&self) -> impl Iterator<Item = &Side> {
+        [&self.old, &self.new].into_iter().flatten()
+    }
+
+    /// A submodule on either side.
+    pub fn is_gitlink(&self) -> bool {
+        self.sides().any(Side::is_gitlink)
     }
 }
 
@@ -131,6 +144,11 @@ impl SettleStep<'_> {
         write_list(list, &self.paths)
     }
 
+    /// Whether it puts files there, over whatever is in their place.
+    pub fn writes(&self) -> bool {
+        !self.removes
+    }
+
     /// git's arguments.
     pub fn arguments(&self, list: &Path) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = vec!["--literal-pathspecs".into()];
@@ -163,20 +181,23 @@ fn remove_file(top: &Path, path: &Path) -> anyhow::Result<()> {
         return Ok(());
     }
     let file = top.join(path);
+    // A folder in its place holds files of the other side, and a pipe or socket is somebody's.
+    if !file.symlink_metadata().is_ok_and(|found| found.is_file() || found.is_symlink()) {
+        return Ok(());
+    }
     match fs::remove_file(&file) {
-        Ok(()) => remove_empty_parents(top, path),
-        // A folder in its place holds files of the other side; git puts them right.
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
-        Err(_) if file.is_dir() => {}
-        Err(error) => {
-            return Err(error).with_context(|| format!("cannot remove {}", file.display()));
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", file.display()))
+        }
+        _ => {
+            remove_empty_parents(top, path);
+            Ok(())
         }
     }
-    Ok(())
 }
 
 /// Whether a folder above `path` is a link on this side: what lies there is not ours.
-fn is_beyond_link(top: &Path, path: &Path) -> bool {
+pub fn is_beyond_link(top: &Path, path: &Path) -> bool {
     let above = path.ancestors().skip(1).filter(|p| !p.as_os_str().is_empty());
     above.into_iter().any(|p| top.join(p).is_symlink())
 }
@@ -188,81 +209,6 @@ fn remove_empty_parents(top: &Path, path: &Path) {
             return;
         }
     }
-}
-
-/// A file that is neither side, nor the beginning of one, was changed by somebody else: copies it
-/// to `<file>.<keep_name>`. Returns the copies.
-pub fn keep_foreign(
-    checkout: &Checkout,
-    changes: &[Change],
-    keep_name: &str,
-) -> anyhow::Result<Vec<PathBuf>> {
-    let mut kept = Vec::new();
-    for path in foreign(checkout, changes)? {
-        let file = checkout.top().join(&path);
-        let mut copy = file.clone().into_os_string();
-        copy.push(format!(".{keep_name}"));
-        let copy = PathBuf::from(copy);
-        let content = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        store::replace(&copy, &content, 0o600, true)?;
-        kept.push(copy);
-    }
-    Ok(kept)
-}
-
-/// Changed files whose content is neither side nor the beginning of one.
-fn foreign(checkout: &Checkout, changes: &[Change]) -> anyhow::Result<Vec<PathBuf>> {
-    let on_disk: Vec<&Change> = changes
-        .iter()
-        .filter(|c| !c.is_gitlink())
-        .filter(|c| !is_beyond_link(checkout.top(), &c.path))
-        .filter(|c| checkout.top().join(&c.path).symlink_metadata().is_ok_and(|m| !m.is_dir()))
-        .collect();
-    let (links, files): (Vec<&Change>, Vec<&Change>) =
-        on_disk.into_iter().partition(|c| checkout.top().join(&c.path).is_symlink());
-    let mut found = Vec::new();
-    for batch in files.chunks(BATCH) {
-        let blobs = hash_files(checkout, batch)?;
-        for (change, blob) in batch.iter().zip(blobs) {
-            if !sides(change).any(|s| s.blob == blob) && !is_beginning_of_a_side(checkout, change)? {
-                found.push(change.path.clone());
-            }
-        }
-    }
-    // A link has no content to lose beyond its target, which both sides know or nobody does.
-    for change in links {
-        if !sides(change).any(|s| s.mode == SYMLINK) {
-            found.push(change.path.clone());
-        }
-    }
-    Ok(found)
-}
-
-fn sides(change: &Change) -> impl Iterator<Item = &Side> {
-    [&change.old, &change.new].into_iter().flatten()
-}
-
-/// The blobs these files would be, with the checkout's own filters and line ends.
-fn hash_files(checkout: &Checkout, batch: &[&Change]) -> anyhow::Result<Vec<String>> {
-    let mut arguments: Vec<OsString> = vec!["hash-object".into(), "--".into()];
-    arguments.extend(batch.iter().map(|c| OsString::from_vec(c.path.as_os_str().as_bytes().to_vec())));
-    let text = checkout.git().text(&arguments)?;
-    Ok(text.lines().map(str::to_owned).collect())
-}
-
-/// Whether a kill cut the file short while git was writing it.
-fn is_beginning_of_a_side(checkout: &Checkout, change: &Change) -> anyhow::Result<bool> {
-    let content = fs::read(checkout.top().join(&change.path))
-        .with_context(|| format!("cannot read {}", change.path.display()))?;
-    for side in sides(change) {
-        let mut path = OsString::from("--path=");
-        path.push(&change.path);
-        let arguments: [OsString; 4] = ["cat-file".into(), "--filters".into(), path, (&side.blob).into()];
-        if checkout.git().output(&arguments)?.starts_with(&content) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 #[cfg(test)]

@@ -40,10 +40,22 @@ fn put_back(tx: &mut Transaction<'_>) -> Result<(), Stop> {
         // The attempt failed because of that very record, say; it stays as it is, and so it is told.
         Err(halt) => warn(&format!("no script of an interrupted run can be looked for: {halt}")),
     }
-    let kept = snapshot::restore(&tx.journal.snapshot, &tx.journal.keep_name())
-        .map_err(|e| steps::fail(Phase::Migrating, format!("{e:#}")))?;
-    tx.journal.kept.extend(kept);
-    Ok(tx.save()?)
+    put_files_back(tx)
+}
+
+/// Copies first, and in the journal, so that a kill in between leaves nothing untold.
+fn put_files_back(tx: &mut Transaction<'_>) -> Result<(), Stop> {
+    let failed = |e: anyhow::Error| steps::fail(Phase::Migrating, format!("{e:#}"));
+    let began = !tx.journal.migrations.is_empty();
+    let entries = snapshot::to_put_back(&tx.journal.snapshot, began).map_err(failed)?;
+    let risk = snapshot::at_risk(&entries).map_err(failed)?;
+    for file in &risk.files {
+        let copy = snapshot::copy_beside(file, &tx.journal.keep_name()).map_err(failed)?;
+        tx.journal.keeps(copy);
+    }
+    tx.save()?;
+    tx.set_aside(&risk.others)?;
+    snapshot::restore(&entries).map_err(failed)
 }
 
 /// The new scripts are still there; those whose work is undone by the snapshot leave the record.
@@ -85,7 +97,10 @@ fn check_out_old(tx: &mut Transaction<'_>) -> Result<(), Stop> {
     match now {
         Whereabouts::Elsewhere(halt) => return Err(Stop::Broken(halt)),
         // What somebody committed upon the old version stays where it is.
-        Whereabouts::UponOld => return tx.settle(Goal::Old),
+        Whereabouts::UponOld => {
+            tx.settle(Goal::Old)?;
+            return tx.make_durable();
+        }
         Whereabouts::UponNew(commit, branch) => keep_commits(tx, commit, branch)?,
         Whereabouts::Old | Whereabouts::New => {}
     }
@@ -95,7 +110,7 @@ fn check_out_old(tx: &mut Transaction<'_>) -> Result<(), Stop> {
     for command in head::branch_back(tx.rooms.checkout, &tx.journal)? {
         tx.run_git(Phase::CheckingOut, &command)?;
     }
-    Ok(())
+    tx.make_durable()
 }
 
 /// Commits that were made upon the new version stay on a branch, and are told.

@@ -4,6 +4,7 @@
 
 pub mod append;
 pub mod clock;
+pub mod durable;
 pub mod env;
 pub mod failpoint;
 pub mod folder;
