@@ -109,6 +109,10 @@ pub struct Journal {
     pub pid_started: String,
     /// The running step's process group, from before it begins until after it ended.
     pub step: Option<ProcessMark>,
+    /// While a git command of ours changes something, and after one that was ended, until what it left
+    /// locked is removed: the lock files that were there before it began.
+    #[serde(default)]
+    pub foreign_locks: Option<Vec<String>>,
     /// The checkout.
     #[serde(deserialize_with = "checked::absolute")]
     pub repo: PathBuf,

@@ -271,6 +271,7 @@ impl Applier<'_> {
             pid: own.pid,
             pid_started: own.started,
             step: None,
+            foreign_locks: None,
             repo: self.checkout.top().to_owned(),
             channel: target.channel,
             from,
