@@ -248,3 +248,37 @@ fn only_the_old_version_is_installed_on_the_way_back() {
     assert!(!world.checkout().join("new.txt").exists());
     assert_eq!(world.steps().len(), steps + 1);
 }
+
+#[test]
+fn a_lock_of_a_persons_git_is_waited_for_and_never_removed() {
+    let world = world("channel: alpha", GOOD, &format!(": > .git/index.lock; {BAD}"));
+    let (before, lock) = (world.head(), world.path("checkout/.git/index.lock"));
+    for _ in 0..2 {
+        let run = apply(&world).exits(3).tells("blocked", Some("index_locked"));
+        assert!(text(&run.json()["message"]).contains("index.lock"), "{run:#?}");
+        assert!(lock.exists());
+    }
+    fs::remove_file(&lock).unwrap();
+    apply(&world).exits(1).tells("rolled_back", Some("install_failed"));
+    assert_eq!(world.head(), before);
+}
+
+#[test]
+fn a_lock_that_a_killed_git_left_goes_whatever_the_clock_says() {
+    let world = world("channel: alpha", GOOD, "true");
+    // Kills the update, and the git that holds the index.
+    let filter = "test -e $HOME/killed || { : > $HOME/killed; kill -9 $(cat $HOME/pid) 0; }; cat";
+    world.write("filter.sh", filter);
+    world.git(&["config", "filter.kills.smudge", &format!("sh {}", world.path("filter.sh").display())]);
+    world.write("checkout/.git/info/attributes", "new.txt filter=kills\n");
+    world.write("checkout/.git/refs/heads/long-ago.lock", "");
+    apply_on_record(&world);
+    let lock = world.path("checkout/.git/index.lock");
+    assert!(lock.exists());
+    let mut journal = world.state_file("apply_journal.json");
+    journal["started_at"] = json!("2099-01-01T00:00:00Z");
+    world.write("home/.teleclaude/apply_journal.json", &journal.to_string());
+    apply(&world).exits(42).tells("updated", None);
+    assert!(!lock.exists());
+    assert!(world.path("checkout/.git/refs/heads/long-ago.lock").exists(), "it is not ours");
+}

@@ -44,7 +44,7 @@ fn own_fault(phase: Phase, halt: &Halt) -> Cause {
 }
 
 /// A phase failed: nothing to undo, or not wanted, or back from here on.
-fn turn(tx: &mut Transaction<'_>, cause: Cause) -> Result<Option<Outcome>, Halt> {
+pub fn turn(tx: &mut Transaction<'_>, cause: Cause) -> Result<Option<Outcome>, Halt> {
     if tx.journal.phase == Phase::Fetching {
         return finish::failed_early(tx, cause).map(Some);
     }

@@ -42,7 +42,7 @@ pub trait Runner {
 
 impl Runner for Transaction<'_> {
     fn run(&mut self, command: &Invocation) -> Result<Finished, Stop> {
-        self.run_on_record(Phase::Fetching.step(), command)
+        self.run_git_on_record(Phase::Fetching.step(), command)
     }
 
     fn failed(&self, words: &str, finished: &Finished) -> Stop {

@@ -64,13 +64,14 @@ pub fn undone(tx: &mut Transaction<'_>) -> Result<Outcome, Halt> {
     let next = books::count_failure(tx, &cause)?;
     let (from, to) = (&tx.journal.from, &tx.journal.to);
     let mut message = format!("{to} was not installed: {}; {from} is back", cause.message);
-    if tx.journal.awaiting_caller {
+    let restart_needed = tx.journal.awaiting_caller && tx.journal.commands.restart.is_none();
+    if restart_needed {
         message += "; restart the daemon to run it";
     }
     message += &kept(&tx.journal);
     message += &next.told;
     books::close(tx, Standing::RolledBack, ("rolled_back", Some(&cause), &message), Some(&next))?;
-    Ok(failed("rolled_back", message, tx, &cause, &next))
+    Ok(failed("rolled_back", message, tx, &cause, &next).with("restart_needed", restart_needed))
 }
 
 /// The attempt failed before anything of the checkout was changed.

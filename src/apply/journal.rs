@@ -92,6 +92,9 @@ pub struct Journal {
     pub undo: Option<UndoStage>,
     /// The caller was told to restart (exit 42) and the next run verifies.
     pub awaiting_caller: bool,
+    /// A later run has begun to verify what the caller restarted.
+    #[serde(default)]
+    pub caller_came: bool,
     /// With `rollback: false`: stopped where it failed; a later run goes on from there.
     pub stopped: bool,
     /// What it came to, from before that is written down until after.
@@ -109,6 +112,10 @@ pub struct Journal {
     pub pid_started: String,
     /// The running step's process group, from before it begins until after it ended.
     pub step: Option<ProcessMark>,
+    /// While a git command of ours changes something, and after one that was ended, until what it left
+    /// locked is removed: the lock files that were there before it began.
+    #[serde(default)]
+    pub foreign_locks: Option<Vec<String>>,
     /// The checkout.
     #[serde(deserialize_with = "checked::absolute")]
     pub repo: PathBuf,

@@ -1,10 +1,9 @@
-//! Lock files that a killed git left in `.git`. Only those are removed that are younger than the
-//! transaction whose git was ended, and only after a while in which a living owner would finish.
+//! Lock files that a git of ours left in `.git` when it was ended. What was there before that git began
+//! is somebody else's and stays, whatever the clock says; so does everything where no git of ours was
+//! ended.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
-
-use jiff::Timestamp;
+use std::time::{Duration, Instant};
 
 use crate::checkout::Checkout;
 use crate::sys::store;
@@ -13,13 +12,21 @@ use crate::sys::store;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Looked at this often.
 const PAUSE: Duration = Duration::from_millis(25);
-/// File systems round times.
-const ROUNDING: Duration = Duration::from_secs(2);
 
-/// Removes what a killed git of the transaction that began at `since` left locked.
-pub fn remove_stale(checkout: &Checkout, since: Timestamp) -> anyhow::Result<()> {
-    let since = SystemTime::from(since);
-    let mut left = young_locks(checkout.git_dir(), since);
+/// The lock files of the index, HEAD and refs that are there now, by their names within `.git`.
+pub fn present(checkout: &Checkout) -> Vec<String> {
+    let folder = checkout.git_dir();
+    let mut names: Vec<String> = all(folder).iter().map(|lock| name(folder, lock)).collect();
+    names.sort();
+    names
+}
+
+/// Removes what a git of ours that was ended left locked: what was not there `before` it began, and is
+/// still there when a living owner would have finished.
+pub fn remove_left(checkout: &Checkout, before: &[String]) -> anyhow::Result<()> {
+    let folder = checkout.git_dir();
+    let mut left = all(folder);
+    left.retain(|lock| !before.contains(&name(folder, lock)));
     let until = Instant::now() + PATIENCE;
     while !left.is_empty() && Instant::now() < until {
         std::thread::sleep(PAUSE);
@@ -28,16 +35,16 @@ pub fn remove_stale(checkout: &Checkout, since: Timestamp) -> anyhow::Result<()>
     left.iter().try_for_each(|lock| store::remove(lock))
 }
 
-/// Lock files of the index, HEAD and refs, changed since then.
-fn young_locks(git_dir: &Path, since: SystemTime) -> Vec<PathBuf> {
+fn name(folder: &Path, lock: &Path) -> String {
+    lock.strip_prefix(folder).unwrap_or(lock).to_string_lossy().into_owned()
+}
+
+fn all(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    collect(git_dir, 0, &mut found);
-    for folder in ["refs", "logs"] {
-        collect(&git_dir.join(folder), usize::MAX, &mut found);
+    collect(folder, 0, &mut found);
+    for inner in ["refs", "logs"] {
+        collect(&folder.join(inner), usize::MAX, &mut found);
     }
-    let young =
-        |lock: &PathBuf| lock.metadata().and_then(|m| m.modified()).is_ok_and(|at| at + ROUNDING >= since);
-    found.retain(young);
     found
 }
 

@@ -107,7 +107,7 @@ pub fn take_up_dead_run(
         return Ok(None);
     }
     may_be_taken_up(rooms.home, rooms.checkout, &journal, request.retry)?;
-    recover::take_up(rooms, journal, progress_of(request)).map(Some)
+    recover::take_up(rooms, journal, request).map(Some)
 }
 
 /// Whether this run may end what a dead one left.
@@ -162,7 +162,7 @@ impl Applier<'_> {
             self.policy(target, now)?;
         }
         if let Some(stopped) = self.stopped_at(target)? {
-            return recover::go_on(self.rooms, stopped, progress_of(request));
+            return recover::go_on(self.rooms, stopped, request);
         }
         let attempts = failed.filter(|_| !request.retry).map_or(0, |f| f.attempts);
         if request.retry {
@@ -265,6 +265,7 @@ impl Applier<'_> {
             phase: Phase::Fetching,
             undo: None,
             awaiting_caller: false,
+            caller_came: false,
             stopped: false,
             verdict: None,
             attempt,
@@ -273,6 +274,7 @@ impl Applier<'_> {
             pid: own.pid,
             pid_started: own.started,
             step: None,
+            foreign_locks: None,
             repo: self.checkout.top().to_owned(),
             channel: target.channel,
             from,

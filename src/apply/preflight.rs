@@ -66,7 +66,8 @@ pub fn nothing_under_way(checkout: &Checkout) -> Result<(), Halt> {
     Ok(())
 }
 
-fn index_is_free(checkout: &Checkout) -> Result<(), Halt> {
+/// Nobody else works on the index.
+pub fn index_is_free(checkout: &Checkout) -> Result<(), Halt> {
     let lock = checkout.git_dir().join("index.lock");
     let until = Instant::now() + INDEX_PATIENCE;
     while lock.exists() {

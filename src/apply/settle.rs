@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::phase::Phase;
 use super::transaction::{Stop, Transaction};
 use super::tree::{self, Goal};
-use super::{aside, locks};
+use super::{aside, preflight};
 use crate::sys::{durable, store};
 
 impl Transaction<'_> {
@@ -17,7 +17,8 @@ impl Transaction<'_> {
             Goal::Old => self.journal.from_commit.clone(),
             Goal::New => self.journal.to_commit.clone(),
         };
-        locks::remove_stale(self.rooms.checkout, self.journal.started_at)?;
+        self.remove_left_locks()?;
+        preflight::index_is_free(self.rooms.checkout).map_err(|halt| self.waits(halt))?;
         let list = self.rooms.home.root().join("apply_journal.paths");
         let checkout = self.rooms.checkout;
         self.set_aside(&aside::edited(checkout, &changes)?)?;

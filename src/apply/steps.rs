@@ -102,7 +102,7 @@ fn check_out(tx: &mut Transaction<'_>) -> Result<(), Stop> {
 fn undisturbed(tx: &mut Transaction<'_>) -> Result<(), Stop> {
     match whereabouts::look(tx.top(), &tx.journal)? {
         Whereabouts::Old | Whereabouts::New => Ok(()),
-        Whereabouts::Elsewhere(halt) => Err(waits(tx, halt)),
+        Whereabouts::Elsewhere(halt) => Err(tx.waits(halt)),
         Whereabouts::UponOld | Whereabouts::UponNew(..) => {
             Err(left_meanwhile(tx, Reason::LocalCommits, "commits were made in the checkout"))
         }
@@ -124,20 +124,10 @@ fn holds_target(tx: &mut Transaction<'_>) -> Result<(), Stop> {
 fn must_be_target(tx: &mut Transaction<'_>, now: Whereabouts) -> Result<(), Stop> {
     match now {
         Whereabouts::New | Whereabouts::UponNew(..) => Ok(()),
-        Whereabouts::Elsewhere(halt) => Err(waits(tx, halt)),
+        Whereabouts::Elsewhere(halt) => Err(tx.waits(halt)),
         Whereabouts::Old | Whereabouts::UponOld => {
             Err(left_meanwhile(tx, Reason::WrongBranch, "HEAD was taken back"))
         }
-    }
-}
-
-/// Waiting for a person is not dying: the next run goes on in the direction this one had, however
-/// often it is asked before they are done.
-fn waits(tx: &mut Transaction<'_>, halt: Halt) -> Stop {
-    tx.journal.resumes = 0;
-    match tx.save() {
-        Ok(()) => Stop::Broken(halt),
-        Err(unsaved) => Stop::Broken(unsaved),
     }
 }
 
@@ -151,7 +141,7 @@ fn left_meanwhile(tx: &Transaction<'_>, reason: Reason, what: &str) -> Stop {
 /// files, which were looked at before.
 fn refresh_index(tx: &mut Transaction<'_>) -> Result<(), Stop> {
     let command = tx.rooms.checkout.git().command(&["update-index", "-q", "--refresh"]);
-    tx.run_on_record(Phase::CheckingOut.step(), &command).map(drop)
+    tx.run_git_on_record(Phase::CheckingOut.step(), &command).map(drop)
 }
 
 /// Takes HEAD to a place, wherever it is now.

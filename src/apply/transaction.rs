@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::commands::Commands;
 use super::journal::{Cause, Journal};
+use super::locks;
 use super::phase::{Phase, UndoStage};
 use super::progress::Progress;
 use super::signature::Signatures;
@@ -193,15 +194,36 @@ impl<'a> Transaction<'a> {
     /// Runs a git command that changes something, on record before it begins. It must succeed.
     pub fn run_git(&mut self, phase: Phase, arguments: &[OsString]) -> Result<(), Stop> {
         let command = self.rooms.checkout.git().command(arguments).deadline(self.deadline(phase));
-        let finished = patiently(|| self.run_on_record(phase.step(), &command))?;
+        let finished = patiently(|| self.run_git_on_record(phase.step(), &command))?;
         if finished.end.success() {
             return Ok(());
         }
         Err(self.failed(phase, &git_words(arguments), &finished))
     }
 
+    /// Runs a git command on record, whatever its exit code. Should it be ended, by us or with us, the
+    /// journal has what was locked before: the rest is what it left.
+    pub fn run_git_on_record(&mut self, step: &str, command: &Invocation) -> Result<Finished, Stop> {
+        self.remove_left_locks()?;
+        self.journal.foreign_locks = Some(locks::present(self.rooms.checkout));
+        let finished = self.run_on_record(step, command)?;
+        if matches!(finished.end, End::Exit(_)) {
+            self.journal.foreign_locks = None;
+        }
+        Ok(finished)
+    }
+
+    /// Removes what a git of ours that was ended left locked.
+    pub fn remove_left_locks(&mut self) -> Result<(), Stop> {
+        if let Some(before) = &self.journal.foreign_locks {
+            locks::remove_left(self.rooms.checkout, before)?;
+            self.journal.foreign_locks = None;
+        }
+        Ok(())
+    }
+
     /// Runs a command into the step's log with its process group in the journal.
-    pub fn run_on_record(&mut self, step: &str, command: &Invocation) -> Result<Finished, Stop> {
+    fn run_on_record(&mut self, step: &str, command: &Invocation) -> Result<Finished, Stop> {
         let mut log = StepLog::create(&self.logs.step(step), &self.rooms.redactor)?;
         let (journal, home, progress) = (&mut self.journal, self.rooms.home, &mut self.progress);
         let mut announce = |mark: &ProcessMark| {
@@ -214,6 +236,16 @@ impl<'a> Transaction<'a> {
         let finished = not_interrupted(step, finished)?;
         self.left_writers.extend(finished.left_writer.clone());
         Ok(finished)
+    }
+
+    /// The end of a run that waits for a person. That is not dying: the next run goes on in the
+    /// direction this one had, however often it is asked before they are done.
+    pub fn waits(&mut self, halt: Halt) -> Stop {
+        self.journal.resumes = 0;
+        match self.save() {
+            Ok(()) => Stop::Broken(halt),
+            Err(unsaved) => Stop::Broken(unsaved),
+        }
     }
 
     /// The failure of a command in a phase.

@@ -96,7 +96,8 @@ fn perform(common: &Common, flags: &Flags) -> Result<Outcome, Halt> {
     let settings = match (Settings::load(&checkout, &env), &journal) {
         (Err(halt), Some(journal)) if !flags.plan && !journal.rests() => {
             let secrets = Settings::secrets(&checkout, &env).and(passwords_in_config(&checkout));
-            return take_up_without_settings(&home, &checkout, journal, halt, secrets);
+            let request = request(common, flags);
+            return take_up_without_settings(&home, &checkout, (journal, &request), halt, secrets);
         }
         (settings, _) => settings?,
     };
@@ -139,7 +140,7 @@ fn shown(home: &Home, ended: Result<Outcome, Halt>) -> Result<Outcome, Halt> {
 fn take_up_without_settings(
     home: &Home,
     checkout: &Checkout,
-    journal: &Journal,
+    (journal, request): (&Journal, &Request),
     invalid: Halt,
     redactor: Redactor,
 ) -> Result<Outcome, Halt> {
@@ -154,11 +155,10 @@ fn take_up_without_settings(
         commands: None,
         redactor,
     };
-    let ended = apply::take_up_dead_run(&rooms, Some(journal.clone()), &Request::default());
-    match shown(home, ended.map(|o| o.unwrap_or_else(|| Outcome::from(invalid.clone()))))? {
-        outcome if outcome.exit == Exit::Updated => Err(invalid),
-        outcome => Ok(outcome),
-    }
+    // What became of the update is the result, and a caller restarts on it; the next run is refused.
+    crate::sys::warning::warn(&invalid.message);
+    let ended = apply::take_up_dead_run(&rooms, Some(journal.clone()), request);
+    shown(home, ended.map(|outcome| outcome.unwrap_or_else(|| Outcome::from(invalid))))
 }
 
 fn request(common: &Common, flags: &Flags) -> Request {
