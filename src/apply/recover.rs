@@ -10,7 +10,7 @@ use super::journal::Journal;
 use super::phase::{Phase, UndoStage};
 use super::transaction::{Rooms, Transaction, plain_cause};
 use super::{Request, progress_of};
-use crate::outcome::{Halt, Outcome, Reason};
+use crate::outcome::{Halt, Outcome};
 use crate::sys::clock;
 use crate::sys::process;
 
@@ -96,17 +96,9 @@ fn is_restart(journal: &Journal) -> bool {
 
 fn end_step(tx: &mut Transaction<'_>) -> Result<(), Halt> {
     let Some(mark) = tx.journal.step.take() else { return Ok(()) };
-    if process::end_leftover(&mark) {
-        if is_restart(&tx.journal) {
-            process::await_reaped(&mark, REAPING);
-        }
-        return Ok(());
+    process::end_leftover(&mark)?;
+    if is_restart(&tx.journal) {
+        process::await_reaped(&mark, REAPING);
     }
-    Err(Halt::blocked(
-        Reason::InProgress,
-        format!(
-            "process group {} of an interrupted update does not end; end it with 'kill -9 -{}'",
-            mark.pid, mark.pid
-        ),
-    ))
+    Ok(())
 }

@@ -186,7 +186,7 @@ impl Found {
 fn end_left_over(found: &Found) -> Result<(), Halt> {
     let unfinished = found.running.iter().filter(|script| !found.state.applied.contains(&script.id));
     for script in unfinished.chain(&found.state.intent) {
-        if !end_leftover(&script.group()) {
+        if end_leftover(&script.group()).is_err() {
             let message = format!(
                 "{} of a killed run is still there and cannot be ended: end process group {} first",
                 script.id, script.pid

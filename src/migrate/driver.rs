@@ -204,9 +204,14 @@ impl Interpreter {
         if result.is_err() || matches!(result, Ok(None)) {
             // The driver did not end the script, or cannot be believed any more.
             let _ = self.session.end();
-            talk.group.iter().for_each(|group| {
-                end_leftover(group);
-            });
+        }
+        let passed = matches!(result, Ok(Some(Ended::Held | Ended::Done)));
+        if let Some(group) = talk.group.filter(|_| !passed) {
+            end_leftover(&group).or_else(|still| {
+                // The next run looks for it before the script's second try.
+                (hooks.intend)(&group)?;
+                Err(Halt::from(still))
+            })?;
         }
         Ok(match result? {
             Some(ended) => ended,
@@ -283,7 +288,8 @@ impl Talk {
     /// A second Ctrl-C: no more grace.
     fn kill(&self) {
         if let Some(group) = self.group.as_ref().filter(|group| group.is_alive()) {
-            end_group(group.pid, None, Duration::ZERO);
+            // How that went shows when the script's end is looked at.
+            let _ = end_group(group.pid, None, Duration::ZERO);
         }
     }
 }

@@ -42,12 +42,9 @@ pub(super) fn open(
 ) -> anyhow::Result<()> {
     let ready = gate.read_exact(&mut [0]).context("the gate of a step ended before the step began");
     let announced = ready.and_then(|()| announce(&ProcessMark::of(running.id())));
-    if let Err(error) = announced {
-        drop(gate);
-        running.child().wait().context("cannot wait for the gate")?;
-        running.has_ended();
-        return Err(error);
-    }
+    // Where that failed the gate ends when its owner is dropped; the command never began.
+    announced?;
+    running.is_on_record();
     // A gate that was ended in the meantime shows as the end of the step, not here.
     let _ = gate.write_all(b"\n");
     Ok(())

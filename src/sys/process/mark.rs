@@ -50,16 +50,16 @@ impl ProcessMark {
 /// nobody, the dead of a killed run stay as zombies, and their group answers to signals for ever.
 #[cfg(target_os = "linux")]
 pub(super) fn has_living(group: u32) -> bool {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return true };
+    // Where only one's own processes are shown (`hidepid`), another user's could not be seen.
+    let (Some(_), Ok(entries)) = (stat_fields(1), std::fs::read_dir("/proc")) else { return true };
     let wanted = group.to_string();
     let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     numbers.filter_map(stat_fields).any(|fields| fields.get(2) == Some(&wanted) && fields[0] != "Z")
 }
 
-/// Elsewhere whoever can be signalled counts.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn has_living(_group: u32) -> bool {
-    true
+pub(super) fn has_living(group: u32) -> bool {
+    super::ps::has_living(group)
 }
 
 /// `/proc/pid/stat` from its third field (the state) on. Source: proc(5).

@@ -1,6 +1,26 @@
 //! Processes as `ps` tells of them, for systems without `/proc`.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether `ps` is being asked: one that has to be ended itself is not asked about.
+static ASKING: AtomicBool = AtomicBool::new(false);
+
+/// Whether a process group has a process that is not dead; true where that cannot be told.
+pub(super) fn has_living(group: u32) -> bool {
+    if ASKING.swap(true, Ordering::SeqCst) {
+        return true;
+    }
+    let told = ask(&["-A", "-o", "pgid=", "-o", "stat="]);
+    ASKING.store(false, Ordering::SeqCst);
+    told.is_none_or(|told| lives_in(&told, group))
+}
+
+fn lives_in(told: &str, group: u32) -> bool {
+    let mut lines = told.lines().filter_map(|line| line.trim().split_once(char::is_whitespace));
+    let group = group.to_string();
+    lines.any(|(of, state)| of == group && !state.trim().starts_with('Z'))
+}
 
 /// When a process began, to the second; `None`: it is gone, dead, or cannot be asked about.
 pub(super) fn start_time(pid: u32) -> Option<String> {
@@ -21,6 +41,13 @@ fn ask(arguments: &[&str]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_dead_are_not_living() {
+        let told = "    1 Ss\n   70 Z+\n   71 Z\n   71 S\n";
+        assert_eq!([1, 7, 70, 71].map(|group| lives_in(told, group)), [true, false, false, true]);
+        assert!(has_living(rustix::process::getpgrp().as_raw_pid().cast_unsigned()));
+    }
 
     #[test]
     fn a_start_time_is_in_utc_wherever_one_asks() {

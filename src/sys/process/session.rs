@@ -12,6 +12,7 @@ use anyhow::Context;
 
 use super::pipe::{self, Pipe};
 use super::{Announce, End, GRACE, Invocation, ProcessMark, Running, signals, wait};
+use crate::outcome::Halt;
 use crate::sys::failpoint;
 
 /// How often the caller's tick runs while nothing is heard.
@@ -76,7 +77,12 @@ impl Session {
         let mut session = Self { running, input, answers, log, heard: Vec::new() };
         if let Some(announce) = announce {
             let mark = ProcessMark::of(session.running.id());
-            announce(&mark).inspect_err(|_| session.kill())?;
+            if let Err(error) = announce(&mark) {
+                // It does nothing yet.
+                let _ = session.running.end(Duration::ZERO);
+                return Err(error);
+            }
+            session.running.is_on_record();
             failpoint::pass(&format!("session.running {}", command.argv[0].display()))?;
         }
         Ok(session)
@@ -129,15 +135,9 @@ impl Session {
             self.log.drain(LOG_AT_ONCE, &mut |_| {});
             self.wait(Duration::from_millis(20));
         }
-        self.kill();
+        self.running.end(Duration::ZERO).map_err(Halt::from)?;
         let status = self.running.child().wait().context("cannot wait for a process")?;
-        self.running.has_ended();
         Ok(wait::end_of(status))
-    }
-
-    /// Ends its group at once.
-    pub fn kill(&mut self) {
-        wait::end_group(self.running.id(), Some(self.running.child()), Duration::ZERO);
     }
 
     fn take_line(&mut self) -> Option<String> {

@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal};
 
 use super::pipe::{self, Pipe};
 use super::{End, Finished, GRACE, ProcessMark, Progress, Redactor, Running, StepLog, mark, signals};
+use crate::outcome::{Halt, Reason};
 
 /// How often progress is told and, where no event says so, the process looked at.
 const TICK: Duration = Duration::from_millis(100);
@@ -80,11 +81,14 @@ fn run(
     tick: &mut dyn FnMut(Duration),
 ) -> anyhow::Result<(End, Duration, Option<Arc<File>>)> {
     let began = Instant::now();
-    let end = wait(running.child(), sources, began + deadline, &mut || tick(began.elapsed()))?;
-    if end.success() {
+    let end = wait(running.child(), sources, began + deadline, &mut || tick(began.elapsed()));
+    if end.as_ref().is_ok_and(|end| end.success()) {
         running.has_ended();
+    } else {
+        // What a failed command left behind would work against whatever comes next.
+        running.end(GRACE).map_err(Halt::from)?;
     }
-    // What a failed command left behind would work against whatever comes next.
+    let end = end?;
     drop(running);
     sources.iter_mut().for_each(|s| s.drain(AFTERGLOW));
     let left_writer = sources.iter_mut().find_map(|s| s.pipe.take()).map(Arc::new);
@@ -122,53 +126,91 @@ pub(super) fn end_of(status: std::process::ExitStatus) -> End {
     }
 }
 
-/// Ends a process group: TERM, `grace`, KILL. Returns whether it is gone. `child` is our own child
-/// at its head, where it is one: without being reaped it would keep the group there.
-pub fn end_group(group: u32, mut child: Option<&mut Child>, grace: Duration) -> bool {
-    let Some(pid) = i32::try_from(group).ok().and_then(Pid::from_raw) else { return true };
+/// A process group that does not end: it belongs to another user (`sudo`), or hangs in the system.
+/// Nothing may be begun that would work against it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StillRunning {
+    /// Its number.
+    pub group: u32,
+}
+
+impl From<StillRunning> for Halt {
+    fn from(still: StillRunning) -> Self {
+        let group = still.group;
+        let message = format!(
+            "process group {group} was to be ended and still runs: end it with 'kill -9 -{group}' as its user or root; \
+             the next run goes on from there"
+        );
+        Self::blocked(Reason::InProgress, message)
+    }
+}
+
+/// Ends a process group: TERM, `grace`, KILL. `child` is our own child at its head, where it is
+/// one: without being reaped it would keep the group there.
+pub fn end_group(group: u32, mut child: Option<&mut Child>, grace: Duration) -> Result<(), StillRunning> {
+    let Some(pid) = number_of(group) else { return Ok(()) };
     for (signal, patience) in [(Signal::TERM, grace), (Signal::KILL, AFTER_KILL)] {
-        // The group may be gone already; waiting below finds that out.
+        // Whether that did anything is found out below.
         let _ = rustix::process::kill_process_group(pid, signal);
         let until = Instant::now() + patience;
         let mut pause = Duration::from_millis(1);
         loop {
-            if let Some(child) = child.as_deref_mut() {
-                let _ = child.try_wait();
+            let reaped = child.as_deref_mut().is_none_or(is_reaped);
+            if !is_there(pid) {
+                if reaped {
+                    return Ok(());
+                }
+                // It does not head its group yet.
+                child.as_deref_mut().map(Child::kill);
             }
-            if rustix::process::test_kill_process_group(pid).is_err() {
-                return true;
-            }
-            if !mark::has_living(group) {
+            let late = Instant::now() >= until;
+            // Asking is dear where there is no /proc.
+            if (late || cfg!(target_os = "linux")) && is_there(pid) && !mark::has_living(group) {
                 // One that was born while we looked.
                 let _ = rustix::process::kill_process_group(pid, Signal::KILL);
-                return true;
+                return Ok(());
             }
-            if Instant::now() >= until {
+            if late {
                 break;
             }
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(20));
         }
     }
-    false
+    Err(StillRunning { group })
+}
+
+fn is_reaped(child: &mut Child) -> bool {
+    // An error says that there is no such child any more.
+    !matches!(child.try_wait(), Ok(None))
+}
+
+/// The number of a group that can be one of ours. Signals to "group 1" would go to everybody.
+fn number_of(group: u32) -> Option<Pid> {
+    i32::try_from(group).ok().filter(|number| *number > 1).and_then(Pid::from_raw)
+}
+
+/// Whether a group has any process, be it dead or another user's: a signal that is not permitted
+/// has found somebody.
+fn is_there(group: Pid) -> bool {
+    rustix::process::test_kill_process_group(group) != Err(rustix::io::Errno::SRCH)
 }
 
 /// Ends what a dead run left of a step. Nothing is ended whose process number now belongs to
-/// somebody else. Returns whether nothing of it is left.
-pub fn end_leftover(mark: &ProcessMark) -> bool {
-    mark.pid == 0 || mark.is_of_another_boot() || mark.is_reused() || end_group(mark.pid, None, GRACE)
+/// somebody else.
+pub fn end_leftover(mark: &ProcessMark) -> Result<(), StillRunning> {
+    if mark.is_of_another_boot() || mark.is_reused() {
+        return Ok(());
+    }
+    end_group(mark.pid, None, GRACE)
 }
 
 /// Waits, for at most `patience`, until the dead of a group that was ended are reaped. Until then a
 /// `kill -0` takes them for living.
 pub fn await_reaped(mark: &ProcessMark, patience: Duration) {
-    let Some(pid) = i32::try_from(mark.pid).ok().and_then(Pid::from_raw) else { return };
+    let Some(pid) = number_of(mark.pid) else { return };
     let until = Instant::now() + patience;
-    while !mark.is_of_another_boot()
-        && !mark.is_reused()
-        && rustix::process::test_kill_process_group(pid).is_ok()
-        && Instant::now() < until
-    {
+    while !mark.is_of_another_boot() && !mark.is_reused() && is_there(pid) && Instant::now() < until {
         std::thread::sleep(Duration::from_millis(20));
     }
 }
