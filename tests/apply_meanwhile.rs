@@ -67,6 +67,30 @@ fn commits_upon_a_good_version_stay_where_they_are() {
     assert_eq!(world.git(&["status", "--porcelain"]), "");
 }
 
+const AMEND: &str = "echo mine > mine.txt; git add mine.txt; git commit -q --amend -m 'my amendment'";
+
+#[test]
+fn an_amended_version_is_kept_on_a_branch_when_it_is_undone() {
+    for settings in ["channel: alpha", "channel: beta, source: tags"] {
+        let world = world(settings, BAD, AMEND);
+        let before = world.head();
+        let run = apply(&world).exits(1).tells("rolled_back", Some("health_failed"));
+        let branch = text(&run.json()["kept_branch"]);
+        assert_eq!(world.git(&["log", "-1", "--format=%s", &branch]), "my amendment", "{settings}");
+        assert_eq!(world.head(), before, "{settings}");
+        let status = world.git(&["status", "--porcelain", "Makefile", "pyproject.toml", "new.txt"]);
+        assert_eq!(status, "", "{settings}: what is checked out is the old version");
+    }
+}
+
+#[test]
+fn an_amended_good_version_stays() {
+    let world = world("channel: alpha", GOOD, AMEND);
+    apply(&world).exits(42).tells("updated", None);
+    assert_eq!(world.git(&["log", "-1", "--format=%s", "main"]), "my amendment");
+    assert_eq!(world.git(&["status", "--porcelain"]), "");
+}
+
 #[test]
 fn a_branch_of_ones_own_keeps_its_commits_when_the_version_is_undone() {
     let world = world("channel: alpha", BAD, &format!("git switch -qc mine; {COMMIT}"));
@@ -137,7 +161,9 @@ fn what_a_person_is_told_to_do_by_hand_does_go_back() {
     world.config(&format!("deployment: {{{settings}}}\n"));
     let run = apply(&world).exits(1).tells("failed", Some("rollback_failed"));
     let told = text(&run.json()["message"]);
-    let command = told.split(" ; ").find(|part| part.starts_with("git switch")).unwrap().to_owned();
+    let parts: Vec<&str> = told.split(" && ").collect();
+    let at = parts.iter().position(|part| part.starts_with("git switch")).unwrap();
+    let command = parts[at..=at + 1].join(" && ");
     let target = text(&run.json()["to_commit"]);
     world.git(&["reset", "--quiet", "--keep", &target]);
     let done = world.command("sh", &world.checkout()).args(["-c", &command]).status().unwrap();

@@ -119,7 +119,7 @@ pub fn undo_failed(tx: &mut Transaction<'_>, failure: Cause) -> Result<Outcome, 
         cause.message,
         tx.journal.from,
         failure.message,
-        lines.join(" ; ")
+        lines.join(" && ")
     );
     books::record(tx, ("failed", Some(&failure), &message));
     let mut status = tx.status(Standing::Error, message.clone()).because(Reason::RollbackFailed).ended();

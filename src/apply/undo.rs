@@ -2,6 +2,7 @@
 //! previous version. Each is safe to begin again after a kill.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use super::journal::{Cause, KeptCommits};
 use super::phase::{Phase, UndoStage};
@@ -189,20 +190,31 @@ pub fn by_hand(tx: &Transaction<'_>) -> Vec<String> {
     let j = &tx.journal;
     let place = match &j.old_head.branch {
         // --keep refuses rather than lose an edit.
-        Some(branch) => format!("git switch {branch} && git reset --keep {}", j.from_commit),
+        Some(branch) => format!("git switch {} && git reset --keep {}", quoted(branch), j.from_commit),
         None => format!("git switch --detach {}", j.from_commit),
     };
-    let mut lines = vec![format!("cd {}", tx.top().display()), place];
+    let path = |path: &Path| quoted(&path.to_string_lossy());
+    let line = |words: &Vec<String>| words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+    let mut lines = vec![format!("cd {}", path(tx.top())), place];
     for entry in &j.snapshot {
         if let Some(copy) = &entry.copy {
-            lines.push(format!("cp {} {}", copy.display(), entry.path.display()));
+            lines.push(format!("cp {} {}", path(copy), path(&entry.path)));
         }
     }
-    lines.push(j.commands.install.join(" "));
-    lines.extend(j.commands.restart.as_ref().map(|r| r.join(" ")));
+    lines.push(line(&j.commands.install));
+    lines.extend(j.commands.restart.as_ref().map(line));
     lines.push("apply-update --retry".to_owned());
     lines.retain(|l| !l.is_empty());
     lines
+}
+
+/// A word as a shell has to be given it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@+%".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// The failure of going back, told with the stage.

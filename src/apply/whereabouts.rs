@@ -1,10 +1,11 @@
 //! Where HEAD is while an update runs. The checkout is its owner's: they may commit, switch or begin
 //! a rebase at any moment, and no commit of theirs may be dropped for it. Looks only.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::journal::Journal;
-use super::{head, preflight};
+use super::{head, preflight, tree};
 use crate::checkout::Checkout;
 use crate::outcome::{Halt, Reason};
 use crate::version::CommitId;
@@ -41,7 +42,12 @@ pub fn look(top: &Path, journal: &Journal) -> Result<Whereabouts, Halt> {
     } else if !journal.older && upon(&journal.to_commit)? {
         Whereabouts::UponNew(commit.clone(), branch)
     } else if ours && upon(&journal.from_commit)? {
-        Whereabouts::UponOld
+        // An amended new version is no descendant of it, and is not the old one with something on top.
+        if has_the_new_files(&now, journal)? {
+            Whereabouts::UponNew(commit.clone(), branch)
+        } else {
+            Whereabouts::UponOld
+        }
     } else if journal.older && upon(&journal.to_commit)? {
         Whereabouts::UponNew(commit.clone(), branch)
     } else {
@@ -60,6 +66,14 @@ pub fn look_to_run(top: &Path, journal: &Journal) -> Result<Whereabouts, Halt> {
         }
         other => other,
     })
+}
+
+/// Whether HEAD's commit has every file that the update changes in another state than the old version.
+fn has_the_new_files(now: &Checkout, journal: &Journal) -> Result<bool, Halt> {
+    let differs = tree::changes(now, &journal.from_commit, now.commit())?;
+    let differs: BTreeSet<_> = differs.iter().map(|change| &change.path).collect();
+    let update = tree::changes(now, &journal.from_commit, &journal.to_commit)?;
+    Ok(update.iter().all(|change| differs.contains(&change.path)))
 }
 
 fn is_ours(branch: Option<&String>, journal: &Journal) -> bool {
