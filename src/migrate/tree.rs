@@ -172,6 +172,10 @@ fn is_almost_script(name: &str) -> bool {
     if lower.starts_with(['.', '_', '#']) || LEFTOVERS.iter().any(|end| lower.ends_with(end)) {
         return false;
     }
+    // What an update keeps of a person's edits, beside the file.
+    if lower.contains(".kept-") {
+        return false;
+    }
     let numbered = lower.starts_with(char::is_numeric);
     lower.ends_with(".py") || (numbered && (lower.contains(".py") || !lower.contains('.')))
 }
@@ -233,6 +237,7 @@ mod tests {
             (".001_a.py.swp", false),
             ("001_a.py~", false),
             ("001_a.py.orig", false),
+            ("001_a.py.kept-20261124T130000Z-7", false),
             ("001_a.sql", false),
             ("notes.md", false),
         ] {

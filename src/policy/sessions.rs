@@ -31,6 +31,8 @@ pub fn probe(database: &Path, idle: Duration, now: Timestamp) -> Activity {
     match database.metadata() {
         Err(error) if is_absence(&error) => Activity::Idle,
         Err(error) => unknown(&error),
+        // A pipe, say, would be waited for.
+        Ok(facts) if !facts.is_file() => unknown(&"it is no file"),
         Ok(_) => match open_sessions(database) {
             Ok(sessions) => judge(&sessions, idle, now),
             Err(error) => unknown(&error),
@@ -128,6 +130,9 @@ mod tests {
         assert_eq!(probe(&path.join("x.db"), BUSY_WAIT, now), Activity::Idle);
         std::os::unix::fs::symlink("x.db", &path).unwrap();
         assert!(matches!(probe(&path, BUSY_WAIT, now), Activity::Unknown(_)), "nobody can tell");
+        std::fs::remove_file(&path).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR).unwrap();
+        assert!(matches!(probe(&path, BUSY_WAIT, now), Activity::Unknown(_)), "nothing is waited for");
         std::fs::remove_file(&path).unwrap();
         Connection::open(&path).unwrap().execute_batch("CREATE TABLE other (x)").unwrap();
         assert!(matches!(probe(&path, BUSY_WAIT, now), Activity::Unknown(_)));
