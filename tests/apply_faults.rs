@@ -38,7 +38,8 @@ fn trial(template: &Template, action: &str, number: usize, place: &str) -> Resul
     scene
         .converged(&runs)
         .and_then(|ended| match template.make.release {
-            Release::Good => Ok(ended),
+            Release::Good if ended == Ended::New || action != "kill" => Ok(ended),
+            Release::Good => Err("a good release was undone for one kill".to_owned()),
             _ if ended == Ended::Old => Ok(ended),
             _ => Err("a release that is not good was kept".to_owned()),
         })
