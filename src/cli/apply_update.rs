@@ -131,10 +131,12 @@ fn perform(common: &Common, flags: &Flags) -> Result<Outcome, Halt> {
 
 /// Mirrors a refusal into the status file; a result has been mirrored already.
 fn shown(home: &Home, ended: Result<Outcome, Halt>) -> Result<Outcome, Halt> {
-    if let Err(halt) = &ended {
-        apply::show_refusal(home, halt)?;
+    let Err(mut halt) = ended else { return ended };
+    if halt.reason == Reason::IoError && home.journal().path().exists() {
+        halt.message += "; an update is half done, and the next run takes it up once this is mended";
     }
-    ended
+    apply::show_refusal(home, &halt)?;
+    Err(halt)
 }
 
 fn take_up_without_settings(
