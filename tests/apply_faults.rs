@@ -117,7 +117,7 @@ fn a_failure_is_counted_once_wherever_its_end_is_cut_off() {
     let places = places(&template);
     let counted = places.iter().position(|at| at.contains("failed_versions.json")).expect("it is counted");
     assert!(places.len() - counted > 10, "{places:#?}");
-    for number in counted..places.len() {
+    for (number, place) in places.iter().enumerate().skip(counted) {
         let mut scene = template.scene();
         scene.world.env("TELECLAUDE_FAILPOINT", &format!("kill@{}", number + 1));
         let mut child = scene.start();
@@ -127,8 +127,8 @@ fn a_failure_is_counted_once_wherever_its_end_is_cut_off() {
         let failed = scene.world.state_file("failed_versions.json");
         let counts: Vec<_> =
             failed["targets"].as_object().unwrap().values().map(|t| t["attempts"].as_u64()).collect();
-        assert_eq!(counts, [Some(1)], "{}: {runs:#?}", places[number]);
-        assert_eq!(scene.history().len(), 1, "{}: {runs:#?}", places[number]);
+        assert_eq!(counts, [Some(1)], "{place}: {runs:#?}");
+        assert_eq!(scene.history().len(), 1, "{place}: {runs:#?}");
     }
 }
 
