@@ -89,6 +89,7 @@ impl World {
 
     /// Only a home: no origin, no checkout.
     pub fn empty() -> Self {
+        signals_as_on_a_terminal();
         let dir = tempfile::Builder::new().prefix("world-").tempdir().unwrap();
         for sub in ["home", "origin"] {
             fs::create_dir(dir.path().join(sub)).unwrap();
@@ -229,6 +230,19 @@ impl World {
         command.env_clear().envs(&self.env).current_dir(dir).stdin(Stdio::null());
         command
     }
+}
+
+/// Tests that run in the background of a shell, or by nohup, have inherited that INT or HUP is ignored,
+/// and so would our programs. What a process handles itself is at its default in its children.
+fn signals_as_on_a_terminal() {
+    use signal_hook::consts::{SIGHUP, SIGINT};
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let always = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+        for signal in [SIGHUP, SIGINT] {
+            signal_hook::flag::register_conditional_default(signal, always.clone()).unwrap();
+        }
+    });
 }
 
 /// Where cargo put one of our programs.
