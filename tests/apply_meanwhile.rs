@@ -84,6 +84,28 @@ fn an_amended_version_is_kept_on_a_branch_when_it_is_undone() {
 }
 
 #[test]
+fn a_detached_commit_made_just_before_head_moves_is_kept() {
+    let mut world = world("channel: beta, source: tags", GOOD, "true");
+    let path = std::env::var("PATH").unwrap();
+    let git = std::env::split_paths(&path).map(|dir| dir.join("git")).find(|git| git.is_file()).unwrap();
+    let git = git.display();
+    // Somebody commits between the last look and the move.
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in *update-ref*--no-deref*) [ -e $HOME/done ] || {{ touch $HOME/done; {git} commit \
+         --quiet --allow-empty -m mine; {git} rev-parse HEAD > $HOME/mine; }};; esac\nexec {git} \"$@\"\n"
+    );
+    world.write("bin/git", &script);
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(world.path("bin/git"), mode).unwrap();
+    world.env("PATH", &format!("{}:{path}", world.path("bin").display()));
+    let run = apply(&world);
+    let mine = world.read("home/mine");
+    let kept = world.git(&["for-each-ref", "--contains", mine.trim(), "--format=%(refname)"]);
+    let at_head = world.head() == mine.trim();
+    assert!(at_head || !kept.is_empty(), "{run:#?}");
+}
+
+#[test]
 fn an_amended_good_version_stays() {
     let world = world("channel: alpha", GOOD, AMEND);
     apply(&world).exits(42).tells("updated", None);

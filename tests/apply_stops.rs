@@ -162,3 +162,21 @@ fn somebody_elses_run_of_migrations_is_waited_for() {
     drop(held);
     world.run("apply-update", &["--json"]).exits(42).tells("updated", None);
 }
+
+#[test]
+fn between_two_health_checks() {
+    let world = World::new();
+    // The second check would come two seconds later at most; the first says that it was.
+    let health = "[sh, -c, 'test ! -e $HOME/hang || { echo x >> $HOME/asked; exit 1; }']";
+    world.config(&format!("deployment: {{channel: beta, source: tags, health: {health}}}\n"));
+    world.write("home/hang", "");
+    world.release("1.1.0");
+    world.run("version-watch", &[]).exits(0);
+    let child = start(&world);
+    let asked = || std::fs::read_to_string(world.path("home/asked")).unwrap_or_default().lines().count();
+    until("a long pause", || asked() >= 5);
+    stop(child, Signal::TERM).exits(1).tells("failed", Some("interrupted"));
+    assert_eq!(world.state_file("failed_versions.json"), Value::Null);
+    std::fs::remove_file(world.path("home/hang")).unwrap();
+    world.run("apply-update", &["--json"]).exits(42).tells("updated", None);
+}

@@ -15,12 +15,23 @@ use crate::checkout::Checkout;
 /// Paths given to one git command as arguments.
 const BATCH: usize = 200;
 
+/// Bytes in a name, on the file systems in use.
+const LONGEST_NAME: usize = 255;
+
 /// A name beside `path` that nothing has: what was kept before under the same name stays.
 pub fn free_name(path: &Path, keep_name: &str) -> PathBuf {
     let named = |suffix: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".{keep_name}{suffix}"));
-        PathBuf::from(name)
+        let end = format!(".{keep_name}{suffix}");
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        // A longer name is refused; its beginning tells what it is.
+        let room = (0..=LONGEST_NAME.saturating_sub(end.len())).rev();
+        let cut = room.filter(|at| name.is_char_boundary(*at)).find(|at| *at <= name.len()).unwrap_or(0);
+        if cut == name.len() {
+            let mut whole = path.as_os_str().to_owned();
+            whole.push(end);
+            return PathBuf::from(whole);
+        }
+        path.with_file_name(format!("{}{end}", &name[..cut]))
     };
     let further = (2_u32..).map(|n| named(&format!("-{n}")));
     let mut names = std::iter::once(named("")).chain(further);
@@ -123,4 +134,19 @@ fn is_beginning_of_a_side(checkout: &Checkout, change: &Change) -> anyhow::Resul
         }
     }
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_name_is_cut_so_that_the_kept_one_is_no_longer_than_allowed() {
+        for name in ["a.txt".to_owned(), "a".repeat(255), "ä".repeat(127)] {
+            let free = free_name(&Path::new("/nowhere").join(&name), "kept-20261124T130000Z-4711");
+            let kept = free.file_name().unwrap().to_str().unwrap();
+            assert!(kept.len() <= 255 && kept.ends_with(".kept-20261124T130000Z-4711"), "{kept}");
+            assert!(kept.starts_with(&name.chars().take(5).collect::<String>()), "{kept}");
+        }
+    }
 }

@@ -75,16 +75,31 @@ pub fn moves(
     let now_at = String::from_utf8_lossy(&symbolic.stdout).trim().to_owned();
     let Some(branch) = &place.branch else {
         // --no-deref also detaches a HEAD that was on a branch.
-        let at_place = now_at.is_empty() && git.text(&["rev-parse", "HEAD"])? == place.commit.as_str();
-        let detach = ["update-ref", "--no-deref", "-m", note, "HEAD", place.commit.as_str()];
-        return Ok(if at_place { vec![] } else { vec![words(&detach)] });
+        let now = git.text(&["rev-parse", "HEAD"])?;
+        if now_at.is_empty() && now == place.commit.as_str() {
+            return Ok(vec![]);
+        }
+        if !known.iter().any(|c| c.as_str() == now) {
+            return Err(moved_meanwhile("HEAD", &now, None));
+        }
+        return Ok(vec![words(&[
+            "update-ref",
+            "--no-deref",
+            "-m",
+            note,
+            "HEAD",
+            place.commit.as_str(),
+            &now,
+        ])]);
     };
     let name = format!("refs/heads/{branch}");
     let mut commands = Vec::new();
     let tip = tip(checkout, &name)?;
     if tip != place.commit.as_str() {
         if !tip.is_empty() && !known.iter().any(|c| c.as_str() == tip) {
-            return Err(moved_meanwhile(branch, &tip, now_at == name, known[0]));
+            let mend = format!("git branch --force {branch} {}", known[0]);
+            let mend = (now_at != name).then_some(mend.as_str());
+            return Err(moved_meanwhile(&format!("branch {branch}"), &tip, mend));
         }
         let old = if tip.is_empty() { "0".repeat(place.commit.as_str().len()) } else { tip };
         commands.push(words(&["update-ref", "-m", note, &name, place.commit.as_str(), &old]));
@@ -95,14 +110,14 @@ pub fn moves(
     Ok(commands)
 }
 
-/// What was committed on the branch that is checked out is looked at, and kept, by the next run.
-fn moved_meanwhile(branch: &str, tip: &str, checked_out: bool, before: &CommitId) -> Halt {
-    let what = format!("branch {branch} was moved to {tip} while the update ran");
-    if checked_out {
-        return Halt::failed(Reason::LocalCommits, format!("{what}; the next run goes on from there"));
+/// What was committed where HEAD is, is looked at, and kept, by the next run; of another branch (`mend`)
+/// its owner decides.
+fn moved_meanwhile(what: &str, to: &str, mend: Option<&str>) -> Halt {
+    let told = format!("{what} was moved to {to} while the update ran");
+    match mend {
+        None => Halt::failed(Reason::LocalCommits, format!("{told}; the next run goes on from there")),
+        Some(mend) => Halt::blocked(Reason::Diverged, format!("{told}; '{mend}' lets the next run go on")),
     }
-    let mend = format!("'git branch --force {branch} {before}' lets the next run go on");
-    Halt::blocked(Reason::Diverged, format!("{what}; {mend}"))
 }
 
 /// The commands that put a branch back which was moved although HEAD was elsewhere before.

@@ -13,7 +13,8 @@ use super::{head, ready, snapshot};
 use crate::migrate::{self, Event, MigrationId, RunResult, Watcher};
 use crate::outcome::{Halt, Reason};
 use crate::project::Project;
-use crate::sys::process::{Finished, ProcessMark};
+use crate::sys::git::interrupted;
+use crate::sys::process::{self, Finished, ProcessMark};
 use crate::sys::warning::warn;
 use crate::version::{ChannelName, CommitId, Version};
 
@@ -339,7 +340,9 @@ pub fn health(tx: &mut Transaction<'_>) -> Result<Option<Cause>, Stop> {
                 other => Err(other),
             };
         }
-        std::thread::sleep(pause);
+        if let Some(number) = process::pause(pause)? {
+            return Err(Stop::Broken(interrupted(number, Phase::Verifying.step())));
+        }
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }

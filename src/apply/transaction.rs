@@ -15,7 +15,7 @@ use super::signature::Signatures;
 use super::tree::{self, Change};
 use crate::checkout::Checkout;
 use crate::home::Home;
-use crate::outcome::Halt;
+use crate::outcome::{Halt, Reason};
 use crate::report::logs::RunLogs;
 use crate::report::status::{Standing, Status, StepError, whole_seconds};
 use crate::sys::clock;
@@ -198,6 +198,9 @@ impl<'a> Transaction<'a> {
         if finished.end.success() {
             return Ok(());
         }
+        if was_locked_out(&finished) {
+            return Err(self.waits(still_locked(&finished)));
+        }
         Err(self.failed(phase, &git_words(arguments), &finished))
     }
 
@@ -293,6 +296,14 @@ pub fn patiently(mut run: impl FnMut() -> Result<Finished, Stop>) -> Result<Fini
         }
         std::thread::sleep(PAUSE);
     }
+}
+
+fn still_locked(finished: &Finished) -> Halt {
+    let said = complaint(&finished.tail);
+    let message = format!(
+        "another git is at work in the checkout ({said}): if none runs, remove that lock file; the next run goes on"
+    );
+    Halt::blocked(Reason::IndexLocked, message)
 }
 
 /// A cause without a command.

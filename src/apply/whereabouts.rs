@@ -73,7 +73,7 @@ fn has_the_new_files(now: &Checkout, journal: &Journal) -> Result<bool, Halt> {
     let differs = tree::changes(now, &journal.from_commit, now.commit())?;
     let differs: BTreeSet<_> = differs.iter().map(|change| &change.path).collect();
     let update = tree::changes(now, &journal.from_commit, &journal.to_commit)?;
-    Ok(update.iter().all(|change| differs.contains(&change.path)))
+    Ok(!update.is_empty() && update.iter().all(|change| differs.contains(&change.path)))
 }
 
 fn is_ours(branch: Option<&String>, journal: &Journal) -> bool {

@@ -69,7 +69,7 @@ pub(super) fn resume(arguments: Vec<OsString>) -> ExitCode {
 
 /// It becomes part of sentences.
 fn in_one_line(text: &str) -> String {
-    text.split(char::is_control).map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+    text.split(['\n', '\r']).map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 fn begin(hold: &Hold) -> Result<Outcome, Halt> {

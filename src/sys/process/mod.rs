@@ -33,7 +33,7 @@ pub use mark::ProcessMark;
 pub use redact::{MASK, Redactor};
 use running::Running;
 pub use session::{Heard, Meanwhile, Session};
-pub use wait::{StillRunning, await_reaped, end_group, end_leftover};
+pub use wait::{StillRunning, await_reaped, end_group, end_leftover, pause};
 
 /// Between TERM and KILL.
 pub const GRACE: Duration = Duration::from_secs(3);

@@ -9,6 +9,7 @@ use anyhow::Context;
 use rustix::process::{Pid, Signal};
 
 use super::pipe::{self, Pipe};
+use super::signals::StepRuns;
 use super::{End, Finished, GRACE, ProcessMark, Progress, Redactor, Running, StepLog, mark, signals};
 use crate::outcome::{Halt, Reason};
 
@@ -93,6 +94,20 @@ fn run(
     sources.iter_mut().for_each(|s| s.drain(AFTERGLOW));
     let left_writer = sources.iter_mut().find_map(|s| s.pipe.take()).map(Arc::new);
     Ok((end, began.elapsed(), left_writer))
+}
+
+/// Lets some time pass between two steps. A stop that comes meanwhile is told as if it had come in one.
+pub fn pause(span: Duration) -> anyhow::Result<Option<i32>> {
+    let _runs = StepRuns::begin()?;
+    let until = Instant::now() + span;
+    loop {
+        let stop = signals::take_stop();
+        let left = until.saturating_duration_since(Instant::now());
+        if stop.is_some() || left.is_zero() {
+            return Ok(stop);
+        }
+        pipe::wait(std::iter::empty(), left);
+    }
 }
 
 fn wait(
