@@ -98,7 +98,8 @@ fn a_detached_commit_made_just_before_head_moves_is_kept() {
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     fs::set_permissions(world.path("bin/git"), mode).unwrap();
     world.env("PATH", &format!("{}:{path}", world.path("bin").display()));
-    let run = apply(&world);
+    let run = apply(&world).exits(1).tells("failed", Some("local_commits"));
+    apply(&world);
     let mine = world.read("home/mine");
     let kept = world.git(&["for-each-ref", "--contains", mine.trim(), "--format=%(refname)"]);
     let at_head = world.head() == mine.trim();

@@ -300,6 +300,11 @@ pub fn patiently(mut run: impl FnMut() -> Result<Finished, Stop>) -> Result<Fini
 
 fn still_locked(finished: &Finished) -> Halt {
     let said = complaint(&finished.tail);
+    if said.contains("but expected") {
+        let message =
+            format!("a commit was made while the update ran ({said}); the next run goes on from there");
+        return Halt::failed(Reason::LocalCommits, message);
+    }
     let message = format!(
         "another git is at work in the checkout ({said}): if none runs, remove that lock file; the next run goes on"
     );
