@@ -83,27 +83,46 @@ fn an_amended_version_is_kept_on_a_branch_when_it_is_undone() {
     }
 }
 
-#[test]
-fn a_detached_commit_made_just_before_head_moves_is_kept() {
-    let mut world = world("channel: beta, source: tags", GOOD, "true");
+/// A git before whose first command of this kind somebody runs git with these words.
+fn somebody_comes_before(world: &mut World, command: &str, words: &str) {
     let path = std::env::var("PATH").unwrap();
     let git = std::env::split_paths(&path).map(|dir| dir.join("git")).find(|git| git.is_file()).unwrap();
     let git = git.display();
-    // Somebody commits between the last look and the move.
     let script = format!(
-        "#!/bin/sh\ncase \"$*\" in *update-ref*--no-deref*) [ -e $HOME/done ] || {{ touch $HOME/done; {git} commit \
-         --quiet --allow-empty -m mine; {git} rev-parse HEAD > $HOME/mine; }};; esac\nexec {git} \"$@\"\n"
+        "#!/bin/sh\ncase \"$*\" in *{command}*) [ -e $HOME/came ] || {{ touch $HOME/came; {git} {words}; }};; \
+         esac\nexec {git} \"$@\"\n"
     );
     world.write("bin/git", &script);
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     fs::set_permissions(world.path("bin/git"), mode).unwrap();
     world.env("PATH", &format!("{}:{path}", world.path("bin").display()));
+}
+
+#[test]
+fn a_detached_commit_made_just_before_head_moves_is_kept() {
+    let mut world = world("channel: beta, source: tags", GOOD, "true");
+    let commit = "commit --quiet --allow-empty -m mine";
+    somebody_comes_before(&mut world, "update-ref*--no-deref", commit);
     let run = apply(&world).exits(1).tells("failed", Some("local_commits"));
+    let mine = world.git(&["log", "-1", "--format=%H %s"]);
+    assert!(mine.ends_with("mine"), "{mine}: {run:#?}");
     apply(&world);
-    let mine = world.read("home/mine");
-    let kept = world.git(&["for-each-ref", "--contains", mine.trim(), "--format=%(refname)"]);
-    let at_head = world.head() == mine.trim();
-    assert!(at_head || !kept.is_empty(), "{run:#?}");
+    let mine = mine.split(' ').next().unwrap();
+    let kept = world.git(&["for-each-ref", "--contains", mine, "--format=%(refname)"]);
+    assert!(world.head() == mine || !kept.is_empty());
+}
+
+#[test]
+fn an_amended_old_version_stays_and_is_not_in_the_way() {
+    for settings in ["channel: alpha", "channel: beta, source: tags"] {
+        let mut world = world(settings, GOOD, "true");
+        let amend = "commit --quiet --allow-empty --amend -m mine";
+        somebody_comes_before(&mut world, "read-tree", amend);
+        apply(&world).exits(1).tells("rolled_back", Some("local_commits"));
+        assert_eq!(world.git(&["log", "-1", "--format=%s"]), "mine", "{settings}");
+        assert_eq!(world.git(&["status", "--porcelain"]), "", "{settings}");
+        assert_eq!(world.state_file("apply_journal.json"), Value::Null, "{settings}");
+    }
 }
 
 #[test]

@@ -23,14 +23,14 @@ pub fn free_name(path: &Path, keep_name: &str) -> PathBuf {
     let named = |suffix: &str| {
         let end = format!(".{keep_name}{suffix}");
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        // A longer name is refused; its beginning tells what it is.
-        let room = (0..=LONGEST_NAME.saturating_sub(end.len())).rev();
-        let cut = room.filter(|at| name.is_char_boundary(*at)).find(|at| *at <= name.len()).unwrap_or(0);
-        if cut == name.len() {
+        let room = LONGEST_NAME.saturating_sub(end.len());
+        if path.file_name().is_some_and(|name| name.len() <= room) {
             let mut whole = path.as_os_str().to_owned();
             whole.push(end);
             return PathBuf::from(whole);
         }
+        // Its beginning tells what it is.
+        let cut = (0..=room).rev().find(|at| name.is_char_boundary(*at)).unwrap_or(0);
         path.with_file_name(format!("{}{end}", &name[..cut]))
     };
     let further = (2_u32..).map(|n| named(&format!("-{n}")));

@@ -50,6 +50,9 @@ pub fn look(top: &Path, journal: &Journal) -> Result<Whereabouts, Halt> {
         }
     } else if journal.older && upon(&journal.to_commit)? {
         Whereabouts::UponNew(commit.clone(), branch)
+    } else if ours && parents(&now, commit)? == parents(&now, &journal.from_commit)? {
+        // The old version, amended.
+        Whereabouts::UponOld
     } else {
         Whereabouts::Elsewhere(left(top, branch.as_deref(), commit, journal))
     })
@@ -74,6 +77,10 @@ fn has_the_new_files(now: &Checkout, journal: &Journal) -> Result<bool, Halt> {
     let differs: BTreeSet<_> = differs.iter().map(|change| &change.path).collect();
     let update = tree::changes(now, &journal.from_commit, &journal.to_commit)?;
     Ok(!update.is_empty() && update.iter().all(|change| differs.contains(&change.path)))
+}
+
+fn parents(now: &Checkout, commit: &CommitId) -> anyhow::Result<String> {
+    now.git().text(&["rev-parse", &format!("{commit}^@")])
 }
 
 fn is_ours(branch: Option<&String>, journal: &Journal) -> bool {
