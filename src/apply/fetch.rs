@@ -11,7 +11,7 @@ use crate::detect::history;
 use crate::home::Home;
 use crate::outcome::{Halt, Reason};
 use crate::signal::Signal;
-use crate::sys::git::{Git, complaint};
+use crate::sys::git::{Git, complaint, was_locked_out, was_overtaken};
 use crate::sys::process::{End, Finished, Invocation};
 use crate::version::CommitId;
 
@@ -210,7 +210,8 @@ impl Fetch<'_> {
     fn git(&self, runner: &mut dyn Runner, arguments: &[&str], missing: Reason) -> Result<(), Stop> {
         let words: Vec<OsString> = PLAIN.iter().chain(arguments).map(OsString::from).collect();
         let command = self.network.command(&words).deadline(self.deadline);
-        let finished = patiently(|| runner.run(&command))?;
+        // Somebody may fetch the very same at the same time.
+        let finished = patiently(|| runner.run(&command), |f| was_locked_out(f) || was_overtaken(f))?;
         if finished.end.success() {
             return Ok(());
         }

@@ -19,8 +19,8 @@ use crate::outcome::{Halt, Reason};
 use crate::report::logs::RunLogs;
 use crate::report::status::{Standing, Status, StepError, whole_seconds};
 use crate::sys::clock;
-use crate::sys::git::{Git, complaint, interrupted, was_locked_out};
-use crate::sys::process::{End, Finished, Invocation, MASK, ProcessMark, Redactor, StepLog};
+use crate::sys::git::{Git, complaint, interrupted, was_locked_out, was_overtaken};
+use crate::sys::process::{End, Finished, Invocation, MASK, ProcessMark, Redactor, StepLog, StopsNoted};
 use crate::version::CommitId;
 
 /// How long a person's git may have something locked.
@@ -90,6 +90,8 @@ pub struct Transaction<'a> {
     /// Output of processes that steps left in the background; kept open until this program ends,
     /// so that a daemon which writes there while it starts does not fail.
     left_writers: Vec<Arc<std::fs::File>>,
+    /// A stop that comes between two steps is told by the next one; after the last, it comes late.
+    _stops: StopsNoted,
 }
 
 impl<'a> Transaction<'a> {
@@ -101,7 +103,16 @@ impl<'a> Transaction<'a> {
         progress: Progress,
     ) -> Result<Self, Halt> {
         let logs = RunLogs::create(rooms.home, clock::now(), "apply-update")?;
-        Ok(Self { rooms, journal, resumed, changes: None, logs, progress, left_writers: Vec::new() })
+        Ok(Self {
+            rooms,
+            journal,
+            resumed,
+            changes: None,
+            logs,
+            progress,
+            left_writers: Vec::new(),
+            _stops: StopsNoted::begin()?,
+        })
     }
 
     /// Makes the journal durable.
@@ -194,12 +205,15 @@ impl<'a> Transaction<'a> {
     /// Runs a git command that changes something, on record before it begins. It must succeed.
     pub fn run_git(&mut self, phase: Phase, arguments: &[OsString]) -> Result<(), Stop> {
         let command = self.rooms.checkout.git().command(arguments).deadline(self.deadline(phase));
-        let finished = patiently(|| self.run_git_on_record(phase.step(), &command))?;
+        let finished = patiently(|| self.run_git_on_record(phase.step(), &command), was_locked_out)?;
         if finished.end.success() {
             return Ok(());
         }
         if was_locked_out(&finished) {
             return Err(self.waits(still_locked(&finished)));
+        }
+        if was_overtaken(&finished) {
+            return Err(self.waits(overtaken(&finished)));
         }
         Err(self.failed(phase, &git_words(arguments), &finished))
     }
@@ -286,12 +300,15 @@ impl<'a> Transaction<'a> {
     }
 }
 
-/// Repeats a git command as long as another git stands in its way, for a while.
-pub fn patiently(mut run: impl FnMut() -> Result<Finished, Stop>) -> Result<Finished, Stop> {
+/// Repeats a git command as long as another git is in its way, for a while.
+pub fn patiently(
+    mut run: impl FnMut() -> Result<Finished, Stop>,
+    is_in_the_way: impl Fn(&Finished) -> bool,
+) -> Result<Finished, Stop> {
     let until = Instant::now() + OTHERS;
     loop {
         let finished = run()?;
-        if !was_locked_out(&finished) || Instant::now() >= until {
+        if !is_in_the_way(&finished) || Instant::now() >= until {
             return Ok(finished);
         }
         std::thread::sleep(PAUSE);
@@ -300,15 +317,16 @@ pub fn patiently(mut run: impl FnMut() -> Result<Finished, Stop>) -> Result<Fini
 
 fn still_locked(finished: &Finished) -> Halt {
     let said = complaint(&finished.tail);
-    if said.contains("but expected") {
-        let message =
-            format!("a commit was made while the update ran ({said}); the next run goes on from there");
-        return Halt::failed(Reason::LocalCommits, message);
-    }
     let message = format!(
         "another git is at work in the checkout ({said}): if none runs, remove that lock file; the next run goes on"
     );
     Halt::blocked(Reason::IndexLocked, message)
+}
+
+fn overtaken(finished: &Finished) -> Halt {
+    let said = complaint(&finished.tail);
+    let message = format!("a commit was made while the update ran ({said}); the next run goes on from there");
+    Halt::failed(Reason::LocalCommits, message)
 }
 
 /// A cause without a command.

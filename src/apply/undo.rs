@@ -30,7 +30,7 @@ pub fn perform(tx: &mut Transaction<'_>, stage: UndoStage) -> Result<(), Stop> {
 
 fn put_back(tx: &mut Transaction<'_>) -> Result<(), Stop> {
     if let Whereabouts::Elsewhere(halt) = whereabouts::look(tx.top(), &tx.journal)? {
-        return Err(Stop::Broken(halt));
+        return Err(tx.waits(halt));
     }
     if tx.journal.phase < Phase::Migrating {
         return Ok(());
@@ -69,7 +69,7 @@ fn ask_migrations(tx: &mut Transaction<'_>) -> Result<(), Stop> {
         return Ok(());
     }
     if let Whereabouts::Elsewhere(halt) = whereabouts::look(tx.top(), &tx.journal)? {
-        return Err(Stop::Broken(halt));
+        return Err(tx.waits(halt));
     }
     match steps::recheck(tx, &ids) {
         Ok(()) => Ok(()),
@@ -96,7 +96,7 @@ fn check_out_old(tx: &mut Transaction<'_>) -> Result<(), Stop> {
     }
     let now = whereabouts::look(tx.top(), &tx.journal)?;
     match now {
-        Whereabouts::Elsewhere(halt) => return Err(Stop::Broken(halt)),
+        Whereabouts::Elsewhere(halt) => return Err(tx.waits(halt)),
         // What somebody committed upon the old version stays where it is.
         Whereabouts::UponOld => {
             tx.settle(Goal::Old)?;
@@ -135,7 +135,7 @@ fn keep_commits(tx: &mut Transaction<'_>, commit: CommitId, branch: Option<Strin
 fn stands_on_old(tx: &mut Transaction<'_>) -> Result<(), Stop> {
     match whereabouts::look(tx.top(), &tx.journal)? {
         Whereabouts::Old | Whereabouts::UponOld => Ok(()),
-        Whereabouts::Elsewhere(halt) => Err(Stop::Broken(halt)),
+        Whereabouts::Elsewhere(halt) => Err(tx.waits(halt)),
         Whereabouts::New | Whereabouts::UponNew(..) => check_out_old(tx),
     }
 }

@@ -123,10 +123,14 @@ impl Git {
     }
 }
 
-/// Whether another git had something locked that this one needed, which is over in a moment.
+/// Whether another git had something locked that this one needed.
 pub fn was_locked_out(finished: &Finished) -> bool {
-    !finished.end.success()
-        && ["cannot lock ref", ".lock': File exists"].iter().any(|said| finished.tail.contains(said))
+    !finished.end.success() && finished.tail.contains(".lock': File exists")
+}
+
+/// Whether a ref was not any more where this git was to find it.
+pub fn was_overtaken(finished: &Finished) -> bool {
+    !finished.end.success() && finished.tail.contains("but expected")
 }
 
 /// This program was asked to stop.

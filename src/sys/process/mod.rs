@@ -33,6 +33,7 @@ pub use mark::ProcessMark;
 pub use redact::{MASK, Redactor};
 use running::Running;
 pub use session::{Heard, Meanwhile, Session};
+pub use signals::StopsNoted;
 pub use wait::{StillRunning, await_reaped, end_group, end_leftover, pause};
 
 /// Between TERM and KILL.

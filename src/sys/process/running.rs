@@ -3,7 +3,7 @@
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use super::signals::StepRuns;
+use super::signals::StopsNoted;
 use super::{GRACE, StillRunning, wait};
 
 /// A running step, which heads a group of its own. Where it is dropped before its end was seen, an
@@ -14,13 +14,13 @@ pub(super) struct Running {
     ended: bool,
     on_record: bool,
     /// Dropped after the rest: a second stop does not end this program while it ends the step.
-    _runs: StepRuns,
+    _runs: StopsNoted,
 }
 
 impl Running {
     /// Starts `command`. From here until this is dropped, a stop is passed on to it.
     pub(super) fn start(command: &mut Command) -> anyhow::Result<Self> {
-        let runs = StepRuns::begin()?;
+        let runs = StopsNoted::begin()?;
         Ok(Self { child: command.spawn()?, ended: false, on_record: false, _runs: runs })
     }
 

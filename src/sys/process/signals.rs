@@ -38,13 +38,14 @@ impl Steps {
     }
 }
 
-/// A step runs for as long as this is there: a stop is passed on to it.
+/// For as long as this is there a stop does not end this program: the step that runs is ended, or the
+/// next one that begins.
 #[derive(Debug)]
-pub(super) struct StepRuns(());
+pub struct StopsNoted(());
 
-impl StepRuns {
-    /// From here on a stop is passed on to the step instead of ending this program.
-    pub(super) fn begin() -> anyhow::Result<Self> {
+impl StopsNoted {
+    /// From here on a stop is noted.
+    pub fn begin() -> anyhow::Result<Self> {
         if SIGNALS.get().is_none() {
             let made = register().context("cannot watch for signals")?;
             // A second thread may have been faster; its registration serves as well.
@@ -57,8 +58,8 @@ impl StepRuns {
     }
 }
 
-impl Drop for StepRuns {
-    /// After the last one a stop ends this program again.
+impl Drop for StopsNoted {
+    /// After the last one a stop ends this program as usual.
     fn drop(&mut self) {
         if let Some(signals) = SIGNALS.get() {
             signals.steps.change(|running| running.saturating_sub(1));
@@ -125,7 +126,7 @@ mod tests {
     /// Other tests may run steps beside this one; that is no end of ours either.
     #[test]
     fn a_command_within_a_step_leaves_the_step_its_signals() {
-        let outer = StepRuns::begin().unwrap();
+        let outer = StopsNoted::begin().unwrap();
         let inner = super::super::Invocation::new(&["true"], std::path::Path::new("/"));
         assert!(inner.capture().unwrap().end.success());
         assert!(!SIGNALS.get().unwrap().steps.none.load(Ordering::SeqCst));

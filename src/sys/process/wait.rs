@@ -9,7 +9,7 @@ use anyhow::Context;
 use rustix::process::{Pid, Signal};
 
 use super::pipe::{self, Pipe};
-use super::signals::StepRuns;
+use super::signals::StopsNoted;
 use super::{End, Finished, GRACE, ProcessMark, Progress, Redactor, Running, StepLog, mark, signals};
 use crate::outcome::{Halt, Reason};
 
@@ -98,7 +98,7 @@ fn run(
 
 /// Lets some time pass between two steps. A stop that comes meanwhile is told as if it had come in one.
 pub fn pause(span: Duration) -> anyhow::Result<Option<i32>> {
-    let _runs = StepRuns::begin()?;
+    let _noted = StopsNoted::begin()?;
     let until = Instant::now() + span;
     loop {
         let stop = signals::take_stop();
