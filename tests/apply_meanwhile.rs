@@ -42,60 +42,47 @@ fn text(value: &Value) -> String {
 
 const COMMIT: &str = "echo mine > mine.txt; git add mine.txt; git commit -qm 'my day of work'";
 
+const AMEND: &str = "echo mine > mine.txt; git add mine.txt; git commit -q --amend -m 'my amendment'";
+
 #[test]
 fn commits_upon_a_version_that_is_undone_stay_on_a_branch() {
     for settings in ["channel: alpha", "channel: beta, source: tags"] {
-        let world = world(settings, BAD, COMMIT);
-        let (before, place) = (world.head(), world.git(&["rev-parse", "--abbrev-ref", "HEAD"]));
-        let run = apply(&world).exits(1).tells("rolled_back", Some("health_failed"));
-        let branch = text(&run.json()["kept_branch"]);
-        assert!(text(&run.json()["message"]).contains(&format!("on branch {branch}")), "{run:#?}");
-        assert_eq!(world.git(&["log", "-1", "--format=%s", &branch]), "my day of work", "{settings}");
-        assert_eq!(world.head(), before, "{settings}");
-        assert_eq!(world.git(&["rev-parse", "--abbrev-ref", "HEAD"]), place);
-        assert!(!world.checkout().join("new.txt").exists());
-        assert_eq!(world.read("checkout/mine.txt"), "mine\n");
-        assert_eq!(world.state_file("apply_journal.json"), Value::Null);
+        for (meanwhile, subject) in [(COMMIT, "my day of work"), (AMEND, "my amendment")] {
+            let case = format!("{settings}: {subject}");
+            let world = world(settings, BAD, meanwhile);
+            let (before, place) = (world.head(), world.git(&["rev-parse", "--abbrev-ref", "HEAD"]));
+            let run = apply(&world).exits(1).tells("rolled_back", Some("health_failed"));
+            let branch = text(&run.json()["kept_branch"]);
+            assert!(text(&run.json()["message"]).contains(&format!("on branch {branch}")), "{run:#?}");
+            assert_eq!(world.git(&["log", "-1", "--format=%s", &branch]), subject, "{case}");
+            assert_eq!(world.head(), before, "{case}");
+            assert_eq!(world.git(&["rev-parse", "--abbrev-ref", "HEAD"]), place, "{case}");
+            let files = ["status", "--porcelain", "Makefile", "pyproject.toml", "new.txt"];
+            assert_eq!(world.git(&files), "", "{case}: what is checked out is the old version");
+            assert_eq!(world.read("checkout/mine.txt"), "mine\n");
+            assert_eq!(world.state_file("apply_journal.json"), Value::Null);
+        }
     }
 }
 
 #[test]
 fn commits_upon_a_good_version_stay_where_they_are() {
-    let world = world("channel: alpha", GOOD, COMMIT);
-    apply(&world).exits(42).tells("updated", None);
-    assert_eq!(world.git(&["log", "-1", "--format=%s", "main"]), "my day of work");
-    assert_eq!(world.git(&["status", "--porcelain"]), "");
-}
-
-const AMEND: &str = "echo mine > mine.txt; git add mine.txt; git commit -q --amend -m 'my amendment'";
-
-#[test]
-fn an_amended_version_is_kept_on_a_branch_when_it_is_undone() {
-    for settings in ["channel: alpha", "channel: beta, source: tags"] {
-        let world = world(settings, BAD, AMEND);
-        let before = world.head();
-        let run = apply(&world).exits(1).tells("rolled_back", Some("health_failed"));
-        let branch = text(&run.json()["kept_branch"]);
-        assert_eq!(world.git(&["log", "-1", "--format=%s", &branch]), "my amendment", "{settings}");
-        assert_eq!(world.head(), before, "{settings}");
-        let status = world.git(&["status", "--porcelain", "Makefile", "pyproject.toml", "new.txt"]);
-        assert_eq!(status, "", "{settings}: what is checked out is the old version");
+    for (meanwhile, subject) in [(COMMIT, "my day of work"), (AMEND, "my amendment")] {
+        let world = world("channel: alpha", GOOD, meanwhile);
+        apply(&world).exits(42).tells("updated", None);
+        assert_eq!(world.git(&["log", "-1", "--format=%s", "main"]), subject);
+        assert_eq!(world.git(&["status", "--porcelain"]), "");
     }
 }
 
 /// A git before whose first command of this kind somebody runs git with these words.
 fn somebody_comes_before(world: &mut World, command: &str, words: &str) {
-    let path = std::env::var("PATH").unwrap();
-    let git = std::env::split_paths(&path).map(|dir| dir.join("git")).find(|git| git.is_file()).unwrap();
-    let git = git.display();
+    let git = support::real_git().display().to_string();
     let script = format!(
         "#!/bin/sh\ncase \"$*\" in *{command}*) [ -e $HOME/came ] || {{ touch $HOME/came; {git} {words}; }};; \
          esac\nexec {git} \"$@\"\n"
     );
-    world.write("bin/git", &script);
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    fs::set_permissions(world.path("bin/git"), mode).unwrap();
-    world.env("PATH", &format!("{}:{path}", world.path("bin").display()));
+    world.put_on_path("git", &script);
 }
 
 #[test]
@@ -123,14 +110,6 @@ fn an_amended_old_version_stays_and_is_not_in_the_way() {
         assert_eq!(world.git(&["status", "--porcelain"]), "", "{settings}");
         assert_eq!(world.state_file("apply_journal.json"), Value::Null, "{settings}");
     }
-}
-
-#[test]
-fn an_amended_good_version_stays() {
-    let world = world("channel: alpha", GOOD, AMEND);
-    apply(&world).exits(42).tells("updated", None);
-    assert_eq!(world.git(&["log", "-1", "--format=%s", "main"]), "my amendment");
-    assert_eq!(world.git(&["status", "--porcelain"]), "");
 }
 
 #[test]

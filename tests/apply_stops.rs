@@ -6,7 +6,6 @@
 
 mod support;
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -25,23 +24,15 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-fn program(world: &World, relative: &str, text: &str) {
-    world.write(relative, text);
-    std::fs::set_permissions(world.path(relative), PermissionsExt::from_mode(0o755)).unwrap();
-}
-
 /// A git that counts its calls and hangs in the one whose number is in `at`.
 fn count_git_calls(world: &mut World) {
-    let path = std::env::var("PATH").unwrap();
-    let git = std::env::split_paths(&path).map(|dir| dir.join("git")).find(|git| git.is_file()).unwrap();
     let text = format!(
         "#!/bin/sh\nread -r n < $HOME/calls; n=$((n + 1)); echo $n > $HOME/calls\nread -r at < $HOME/at\n\
          if [ $n = $at ]; then echo \"$*\" > $HOME/reached; exec sleep 600; fi\nexec {} \"$@\"\n",
-        git.display()
+        support::real_git().display()
     );
-    program(world, "bin/git", &text);
     hang_at(world, 0);
-    world.env("PATH", &format!("{}:{path}", world.path("bin").display()));
+    world.put_on_path("git", &text);
 }
 
 fn hang_at(world: &World, number: u32) {
@@ -114,8 +105,7 @@ const MIGRATION: &str = "def check():\n    return False\n\n\ndef migrate():\n   
 /// A world whose update has a migration, and whose Python hangs as long as `hang` is there.
 fn world_with_slow_python() -> World {
     let world = World::new();
-    program(
-        &world,
+    world.program_file(
         "python",
         "#!/bin/sh\nif [ -e $HOME/hang ]; then touch $HOME/reached; exec sleep 600; fi\nexec python3 \"$@\"\n",
     );

@@ -300,21 +300,12 @@ fn a_fetch_that_never_ends_is_ended() {
 fn a_list_of_references_that_never_ends_is_cut() {
     let mut world = World::new();
     world.commit("second");
-    let real = std::env::split_paths(&std::env::var("PATH").unwrap())
-        .map(|p| p.join("git"))
-        .find(|p| p.is_file())
-        .unwrap();
     let line = format!("{}\trefs/heads/x", "a".repeat(40));
-    world.write(
-        "bin/git",
-        &format!(
-            "#!/bin/sh\ncase \"$*\" in *ls-remote*) yes '{line}' | head -n 1000000; {0} \"$@\";; *) exec {0} \"$@\";; esac\n",
-            real.display()
-        ),
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in *ls-remote*) yes '{line}' | head -n 1000000; {0} \"$@\";; *) exec {0} \"$@\";; esac\n",
+        support::real_git().display()
     );
-    fs::set_permissions(world.path("bin/git"), fs::Permissions::from_mode(0o755)).unwrap();
-    let path = format!("{}:{}", world.path("bin").display(), std::env::var("PATH").unwrap());
-    world.env("PATH", &path);
+    world.put_on_path("git", &script);
     let run = watch(&world).exits(75).tells("unreachable", Some("bad_response"));
     assert!(run.json()["message"].as_str().unwrap().contains("lists more than"), "{run:#?}");
 }

@@ -4,7 +4,6 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use support::api::{Api, Reply};
@@ -109,13 +108,9 @@ fn look(path: &Path, name: &str, secret: &str, found: &mut Vec<String>) {
 
 /// A git before the real one that writes down its command lines.
 fn logging_git(world: &mut World) {
-    let path = std::env::var("PATH").unwrap();
-    let real = std::env::split_paths(&path).map(|p| p.join("git")).find(|p| p.is_file()).unwrap();
-    let log = world.path("git.log").display().to_string();
-    world.write("bin/git", &format!("#!/bin/sh\necho \"$*\" >> {log}\nexec {} \"$@\"\n", real.display()));
-    fs::set_permissions(world.path("bin/git"), fs::Permissions::from_mode(0o755)).unwrap();
-    let bin = world.path("bin").display().to_string();
-    world.env("PATH", &format!("{bin}:{path}"));
+    let (real, log) = (support::real_git(), world.path("git.log"));
+    let script = format!("#!/bin/sh\necho \"$*\" >> {}\nexec {} \"$@\"\n", log.display(), real.display());
+    world.put_on_path("git", &script);
 }
 
 fn everything(world: &World, said: &mut Said) {

@@ -6,9 +6,6 @@
 
 mod support;
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-
 use serde_json::{Value, json};
 use support::api::{Api, Reply};
 use support::{Run, World};
@@ -31,19 +28,13 @@ fn fed(config: &str) -> World {
     world.config(&format!("deployment: {{{config}}}\n"));
     world.release("1.0.1");
     watch(&world).exits(0).tells("available", None);
-    let real = world.command("sh", Path::new("/")).args(["-c", "command -v git"]).output().unwrap();
-    let real = String::from_utf8(real.stdout).unwrap();
-    let answer = world.path("answer").display().to_string();
-    world.write(
-        "bin/git",
-        &format!(
-            "#!/bin/sh\ncase \"$*\" in *ls-remote*) exec cat '{answer}';; esac\nexec '{}' \"$@\"\n",
-            real.trim()
-        ),
+    let (real, answer) = (support::real_git(), world.path("answer"));
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in *ls-remote*) exec cat '{}';; esac\nexec '{}' \"$@\"\n",
+        answer.display(),
+        real.display()
     );
-    std::fs::set_permissions(world.path("bin/git"), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let path = format!("{}:{}", world.path("bin").display(), std::env::var("PATH").unwrap());
-    world.env("PATH", &path);
+    world.put_on_path("git", &script);
     world
 }
 

@@ -141,6 +141,20 @@ impl World {
         fs::write(path, content).unwrap();
     }
 
+    /// Writes a file that can be run.
+    pub fn program_file(&self, relative: &str, content: &str) {
+        self.write(relative, content);
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(self.path(relative), mode).unwrap();
+    }
+
+    /// Has this script run in place of a program, for every program started from now on.
+    pub fn put_on_path(&mut self, name: &str, script: &str) {
+        self.program_file(&format!("bin/{name}"), script);
+        let path = format!("{}:{}", self.path("bin").display(), self.env["PATH"]);
+        self.env("PATH", &path);
+    }
+
     /// Reads a file.
     #[track_caller]
     pub fn read(&self, relative: &str) -> String {
@@ -243,6 +257,12 @@ fn signals_as_on_a_terminal() {
             signal_hook::flag::register_conditional_default(signal, always.clone()).unwrap();
         }
     });
+}
+
+/// The git of this machine.
+pub fn real_git() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap();
+    std::env::split_paths(&path).map(|dir| dir.join("git")).find(|git| git.is_file()).unwrap()
 }
 
 /// Where cargo put one of our programs.
