@@ -292,3 +292,18 @@ fn without_a_list_no_ssh_signature_counts() {
     world.git(&["config", "gpg.ssh.allowedSignersFile", &signers]);
     refused(&world);
 }
+
+/// Git may die of a verifying program that reads nothing; that is no good signature either.
+#[test]
+fn a_git_that_dies_of_its_verifying_program_has_found_no_signature() {
+    let mut world = world("tag", "beta");
+    world.commit("second");
+    tag(&world, "v1.1.0", Some("good"));
+    let git = support::real_git();
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in *verify-tag*) kill -PIPE $$;; esac\nexec {} \"$@\"\n",
+        git.display()
+    );
+    world.put_on_path("git", &script);
+    refused(&world);
+}

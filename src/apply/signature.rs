@@ -6,14 +6,20 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use anyhow::anyhow;
+
 use crate::checkout::Checkout;
 use crate::config::{Settings, Verify};
 use crate::outcome::{Halt, Reason};
-use crate::sys::git::Git;
+use crate::sys::git::{Git, describe, interrupted};
+use crate::sys::process::End;
 use crate::version::CommitId;
 
 /// In the place of a program that verifies.
 const REFUSES: &str = "false";
+
+/// SIGPIPE: a git whose verifying program ends without reading what it is given may die of that.
+const BROKEN_PIPE: i32 = 13;
 
 /// What is required.
 #[derive(Clone, Debug)]
@@ -68,9 +74,12 @@ impl Signatures {
             arguments.extend(["-c".into(), setting]);
         }
         arguments.extend([word.into(), object.into()]);
-        let finished = git.run(&arguments)?;
-        if finished.end.success() {
-            return Ok(());
+        let finished = git.command(&arguments).capture_announced(None, git.redactor())?;
+        match finished.end {
+            End::Exit(0) => return Ok(()),
+            End::Exit(_) | End::Signal(BROKEN_PIPE) => {}
+            End::Interrupted(number) => return Err(interrupted(number, "a look at a signature")),
+            End::Signal(_) | End::Deadline => return Err(anyhow!(describe(&arguments, &finished)).into()),
         }
         let said = finished.tail.lines().last().unwrap_or("it is not signed").to_owned();
         Err(refuse(&format!("{what} has no good signature of an allowed signer ({said})")))
